@@ -1,0 +1,23 @@
+// A software stack profile: how good the software was, apart from how good the chip is.
+#pragma once
+
+#include "jevons/hwmodels/accelerator.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace jevons::hwmodels {
+
+/// At most twelve constants of its own (checked on load); the rest come from the stack defaults
+/// file, which documents each name.
+struct Stack {
+  std::string id, name, description;
+  std::string task;      ///< "train", "serve", "op" or "any"
+  std::string based_on;  ///< id of the stack whose constants it starts from; empty: the defaults
+  Constants constants;   ///< defaults ← based_on ← own
+  std::vector<std::string> own_constants;
+  [[nodiscard]] double at(std::string_view constant) const { return constants.at(constant); }
+  [[nodiscard]] bool flag(std::string_view constant) const { return constants.at(constant) > 0.5; }
+};
+
+}  // namespace jevons::hwmodels

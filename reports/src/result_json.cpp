@@ -1,0 +1,1 @@
+#include "jevons/reports/result_json.hpp"

@@ -1,0 +1,10 @@
+// The data files compiled into this module.
+#pragma once
+
+#include "jevons/core/embedded.hpp"
+
+namespace jevons::workloads {
+
+[[nodiscard]] std::span<const EmbeddedFile> data_files();
+
+}  // namespace jevons::workloads

@@ -1,0 +1,1 @@
+#include "jevons/workloads/graph.hpp"

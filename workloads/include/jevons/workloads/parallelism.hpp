@@ -14,6 +14,12 @@ struct Parallelism {
   Sharding sharding = Sharding::none;
   long sharding_group = 0;  ///< 0: the whole data-parallel group
   [[nodiscard]] long world() const { return tp * pp * cp * dp; }
+  // Distance of neighbours in the global numbering: tp counts fastest, then cp, dp and pp; in
+  // expert layers etp, then ep.
+  [[nodiscard]] long cp_stride() const { return tp; }
+  [[nodiscard]] long dp_stride() const { return tp * cp; }
+  [[nodiscard]] long pp_stride() const { return tp * cp * dp; }
+  [[nodiscard]] long ep_stride() const { return etp; }
   /// Data-parallel copies of an expert: ep · etp must divide tp · cp · dp (Megatron-Core folding).
   [[nodiscard]] long expert_dp() const { return tp * cp * dp / (ep * etp); }
 };

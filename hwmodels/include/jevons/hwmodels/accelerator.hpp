@@ -17,7 +17,8 @@ namespace jevons::hwmodels {
 /// so).
 struct Figure {
   std::optional<double> value;
-  std::string text;  ///< for figures that are words (memory type, topology, dates)
+  std::string text;            ///< for figures that are words (memory type, topology, dates)
+  std::vector<double> values;  ///< for figures that are a range or a list of variants
   Source source;
   std::string note;
 };
@@ -26,6 +27,8 @@ struct Figure {
 struct Measurement {
   std::string quantity;
   std::vector<double> values;  ///< one value, or a range
+  std::optional<double> fraction_of_peak;
+  std::optional<double> ranks, bytes;  ///< of a collective
   Source source;
   std::string note;
 };
@@ -66,6 +69,7 @@ struct Accelerator {
   std::vector<Measurement> measured;
   /// generic ← class ← SKU, merged by the catalogue.
   Constants constants;
+  std::vector<std::string> notes;
   /// Names in `constants` that this SKU's own file gives (at most eight).
   std::vector<std::string> own_constants;
 
@@ -80,7 +84,14 @@ struct Accelerator {
   /// it has (contract: peaks are dense): fp8-block and mxfp8 as fp8; nvfp4, mxfp4 as fp4; mxfp6 as
   /// fp6 or fp8; int4 and bits as the activation type. Throws Error(bad_input) if none is known.
   [[nodiscard]] FlopRate peak(NumberFormat format) const;
+  /// The name of the figure that peak() takes for this format.
+  [[nodiscard]] std::string peak_figure(NumberFormat format) const;
 };
+
+/// Every figure name a SKU file may use, sorted.
+[[nodiscard]] std::vector<std::string> figure_names();
+/// At most this many constants of its own.
+inline constexpr std::size_t kMaxSkuConstants = 8;
 
 /// Overrides a figure, as contract section 1 allows for the cluster; marked as given by the
 /// scenario.

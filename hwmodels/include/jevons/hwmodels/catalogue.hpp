@@ -3,6 +3,7 @@
 
 #include "jevons/core/json_reader.hpp"
 #include "jevons/hwmodels/accelerator.hpp"
+#include "jevons/hwmodels/claims.hpp"
 #include "jevons/hwmodels/price.hpp"
 #include "jevons/hwmodels/stack.hpp"
 
@@ -20,17 +21,20 @@ class Catalogue {
 
   [[nodiscard]] std::vector<std::string> accelerator_ids() const;  ///< sorted
   [[nodiscard]] std::vector<std::string> stack_ids() const;        ///< contract section 5 order
-  /// A preset id, or a path to a SKU file (contains '/' or ends in .json).
+  /// A preset id, or a path to a SKU file (contains '/' or ends in .json). A file or object may say
+  /// "based_on": id and then gives only what differs; its figures may be plain numbers.
   /// Throws Error(bad_input) with the nearest names, or file and pointer.
   [[nodiscard]] Accelerator accelerator(std::string_view id_or_path, std::string_view where) const;
   /// An inline SKU object of a scenario.
   [[nodiscard]] Accelerator accelerator(const Json& object, std::string_view file,
                                         std::string_view pointer) const;
-  [[nodiscard]] Stack stack(std::string_view id, std::string_view where) const;
+  /// A stack id, or a path to a stack file.
+  [[nodiscard]] Stack stack(std::string_view id_or_path, std::string_view where) const;
   /// The stack used when the scenario names none: by task and vendor. Documented in the result.
   [[nodiscard]] std::string default_stack(const Accelerator& accelerator,
                                           std::string_view task) const;
   [[nodiscard]] PriceBook prices() const;
+  [[nodiscard]] Claims claims() const;
 };
 
 /// The text of a data file as shipped ("accelerators/h100-sxm.json"); empty if there is none.

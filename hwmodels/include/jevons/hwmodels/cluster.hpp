@@ -4,6 +4,8 @@
 #include "jevons/core/units.hpp"
 #include "jevons/hwmodels/accelerator.hpp"
 
+#include <map>
+#include <optional>
 #include <string>
 
 namespace jevons::hwmodels {
@@ -21,9 +23,32 @@ struct Cluster {
   Topology topology = Topology::fat_tree;
   double oversubscription = 1.0;  ///< of the fat tree above the leaf; 1 = none
   Watts power_cap{0.0};           ///< zero: the TDP
+  /// What had to be chosen because no figure gives it, by name, with the reason.
+  std::map<std::string, Sourced, std::less<>> assumptions;
 
   /// Ranks that are neighbours at stride `stride` (1 = consecutive) and lie in one scale-up domain.
   [[nodiscard]] long ranks_in_domain(long ranks, long stride) const;
+  /// The links, asked for by who needs them: Error(bad_input) that names SKU and figure when the
+  /// figure is unknown.
+  [[nodiscard]] Bandwidth require_scale_up() const;
+  [[nodiscard]] Bandwidth require_scale_out() const;
+  [[nodiscard]] Watts power_limit() const;  ///< cap if there is one, else TDP (required)
+  [[nodiscard]] long nodes() const;
 };
+
+/// What a scenario may override (contract section 1).
+struct ClusterOverrides {
+  std::optional<long> accelerators_per_node, scale_up_domain;
+  std::optional<double> scale_out_bytes_per_s, scale_up_bytes_per_s;
+  std::optional<double> memory_bytes, memory_bytes_per_s, compute_units;
+  std::optional<double> power_cap_w;
+  std::optional<Topology> topology;
+};
+
+/// Applies the overrides; a figure that the SKU lacks is no error until someone asks for it.
+/// Cards on PCIe alone reach each other at the card's PCIe rate inside one node.
+/// Throws Error(bad_input) on a cap above the TDP or below idle, and on counts that do not fit.
+[[nodiscard]] Cluster make_cluster(Accelerator accelerator, long count,
+                                   const ClusterOverrides& overrides, std::string_view where);
 
 }  // namespace jevons::hwmodels

@@ -30,9 +30,14 @@ struct PriceBook {
   std::vector<RentalPrice> rental;
   std::vector<PurchasePrice> purchase;
   std::vector<RentalPrice> ownership;  ///< all-in owned, usd per accelerator-hour
+  /// Retold market history, kept apart from the observations.
+  std::vector<RentalPrice> history;
+  /// A list or table of values is spread over ".0", ".1" … or ".key".
   std::map<std::string, Sourced, std::less<>> figures;
+  std::map<std::string, std::string, std::less<>> texts;  ///< figures that are words
 
-  /// The newest rental observation of the SKU at or before `as_of` (empty: any date).
+  /// The newest rental observation of the SKU at or before `as_of` (empty: any date). Of several on
+  /// one date, the median.
   [[nodiscard]] const RentalPrice* latest_rental(std::string_view accelerator,
                                                  std::string_view as_of = {}) const;
   [[nodiscard]] const PurchasePrice* latest_purchase(std::string_view accelerator,

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace jevons::hwmodels {
 
@@ -19,5 +20,14 @@ struct Stack {
   [[nodiscard]] double at(std::string_view constant) const { return constants.at(constant); }
   [[nodiscard]] bool flag(std::string_view constant) const { return constants.at(constant) > 0.5; }
 };
+
+inline constexpr std::size_t kMaxStackConstants = 12;
+
+/// A constant of the defaults file: what it means and in which unit.
+struct StackConstant {
+  std::string name, unit, meaning;
+  Sourced fallback;
+};
+[[nodiscard]] std::vector<StackConstant> stack_constants();
 
 }  // namespace jevons::hwmodels

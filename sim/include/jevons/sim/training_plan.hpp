@@ -1,0 +1,61 @@
+// The training step as a plan: what every stage does for one micro-batch, costed, before it is put
+// in time. The closed form and the event path both start from it, so that they differ only in how
+// overlap, bubbles and queueing come about.
+#pragma once
+
+#include "jevons/core/units.hpp"
+#include "jevons/sim/scenario.hpp"
+
+#include <string>
+#include <vector>
+
+namespace jevons::sim {
+
+/// Communication of one kind inside a pass. `exposed` blocks the compute stream; `hidden` runs
+/// beside compute as the stack's overlap constants say (and is exposed where compute is too short).
+struct CommTime {
+  Seconds exposed, hidden;
+};
+
+/// One pass (forward, input gradient, weight gradient) of one piece of a stage.
+struct PassTimes {
+  Seconds compute;      ///< kernels, alone on the whole chip
+  CommTime tp, cp, ep;  ///< tensor, context and expert parallel
+  Seconds host;         ///< floor: the host cannot launch the pass faster than this
+  Flops flops;
+  Bytes hbm;
+  [[nodiscard]] Seconds exposed_comm() const { return tp.exposed + cp.exposed + ep.exposed; }
+  [[nodiscard]] Seconds hidden_comm() const { return tp.hidden + cp.hidden + ep.hidden; }
+};
+
+/// One layer, the embedding, the head or an MTP module: what the trace shows as a slice.
+struct PieceTimes {
+  std::string name;
+  PassTimes forward, backward_input, backward_weight, recompute;
+  long repeat = 1;   ///< identical pieces in a row
+  Bytes activation;  ///< kept from the forward to the backward, per micro-batch
+};
+
+/// A model stage (virtual stage: chunk · pp + rank; DualPipe: the stage along one direction).
+struct StageTimes {
+  std::vector<PieceTimes> pieces;
+  Bytes weights, gradients, optimizer, buffers;  ///< resident on the rank for this stage
+  Seconds gradient_reduce, parameter_gather;     ///< the whole collective, nothing hidden
+  Seconds optimizer_step;
+};
+
+struct TrainingPlan {
+  Schedule schedule = Schedule::one_f_one_b;
+  long ranks = 1, chunks = 1, micro_batches = 1;
+  std::vector<StageTimes> stages;  ///< ranks · chunks of them
+  Seconds p2p;                     ///< one activation from a stage to the next
+  double p2p_overlap = 1;          ///< share of p2p that runs beside compute
+  double dp_overlap = 1;           ///< share of the gradient reduce that may run beside backward
+  double gather_overlap = 1;       ///< share of the parameter gather that may run beside forward
+  double pair_overlap = 1;         ///< DualPipe: share of a pair's all-to-all that compute hides
+  double held_units = 0;           ///< compute units that all-to-all kernels hold meanwhile
+  double compute_units = 1;        ///< of the chip
+  Seconds host_per_micro_batch, host_per_step;
+};
+
+}  // namespace jevons::sim

@@ -36,8 +36,9 @@ struct Attention {
   long q_lora_rank = 0, kv_lora_rank = 0, nope_dim = 0, rope_dim = 0;  // MLA; q_lora_rank 0 = none
   long index_heads = 0, index_dim = 0, index_topk = 0;                 // DSA
   long inner = 0, state = 0, conv = 0, dt_rank = 0, groups = 0, ssm_heads = 0;  // Mamba
-  long key_width = 0, value_width = 0;                                          // retention
-  bool cross = false;  ///< cross-attention of a decoder (switch_transformers)
+  long key_width = 0, value_width = 0;  // retention: totals over `heads`
+  bool cross = false;                   ///< cross-attention of a decoder (switch_transformers)
+  bool bidirectional = false;  ///< encoder self-attention: sees every token, keeps no cache
   friend bool operator==(const Attention&, const Attention&) = default;
 };
 
@@ -70,7 +71,8 @@ struct ModelConfig {
   long hidden = 0, vocab = 0, max_positions = 0;
   long learned_positions = 0;  ///< rows of a learned position table; 0 = none
   bool tied_embeddings = false;
-  bool biases = false;   ///< biases and norm weights counted (GPT-2/3 style): 9 d + f a layer
+  /// Biases and norm weights counted (GPT-2/3 style): 9 d + f a layer with full-width heads.
+  bool biases = false;
   long mtp_modules = 0;  ///< num_nextn_predict_layers
   std::vector<Layer> layers;
   std::optional<NumberFormat> published_weights;  ///< quantization_config of the published weights
@@ -122,7 +124,9 @@ struct ModelCounts {
 /// Mean keys a query sees over a sequence of s tokens: causal s/2, window w - w²/(2s), chunk c/2;
 /// non-causal s, min(s, w), min(s, c).
 [[nodiscard]] double mean_keys(const Attention& attention, double sequence, bool causal);
-/// Forward FLOPs of the attention core of one query over `keys` keys in one layer (MLA expanded).
+/// Forward FLOPs of the attention core of one query over `keys` keys in one layer (MLA expanded,
+/// DSA dense). Recurrent mixers do the same work whatever `keys` is: lightning 4 h e² and retention
+/// 4 dqk dv / h (state update and read), Mamba-1 9 di N, Mamba-2 7 di N (see counts.cpp).
 [[nodiscard]] double attention_flops(const Attention& attention, double keys);
 
 /// Training FLOPs per token = 6 N_mm + 3 × attention forward (contract, section 2), MTP when
@@ -137,7 +141,9 @@ struct TrainingFlops {
 
 /// Reads a Hugging Face config.json, unchanged as published. Throws Error(bad_input) naming an
 /// unknown model_type (with the nearest known) or the missing key. Keys that do not bear on cost
-/// are ignored.
+/// are ignored; a key left out takes the default of the transformers class where released files
+/// leave it out. An object without model_type is the generic decoder described in config_dense.cpp,
+/// and there an unknown key is an error.
 [[nodiscard]] ModelConfig model_from_config(const Json& config, const std::string& file,
                                             const std::string& pointer = "");
 /// model_type values understood.

@@ -3,6 +3,7 @@
 #include "jevons/core/error.hpp"
 #include "jevons/core/json_reader.hpp"
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <utility>
@@ -109,6 +110,12 @@ ScaleUpTopology Accelerator::topology() const {
 
 bool Accelerator::has_nvls() const {
   return find("nvls").value_or(0.0) > 0.5;
+}
+
+bool Accelerator::has_peak(NumberFormat format) const {
+  const std::vector<std::string_view> names = candidates(format.format);
+  return std::any_of(names.begin(), names.end(),
+                     [this](std::string_view figure) { return find(figure).has_value(); });
 }
 
 std::string Accelerator::peak_figure(NumberFormat format) const {

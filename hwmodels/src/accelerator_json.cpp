@@ -240,6 +240,7 @@ Accelerator read_accelerator(const Json& json, std::string_view file, std::strin
   sku.kind = text("kind", based ? sku.kind : "gpu", !from_user);
   sku.generation = text("generation", based ? sku.generation : "generic", !from_user);
   sku.compute_unit_kind = text("compute_unit_kind", sku.compute_unit_kind, false);
+  sku.server = text("server", sku.server, false);
   read_figures(sku, object, from_user);
   read_measured(sku, object);
   read_own_constants(sku, object, from_user);

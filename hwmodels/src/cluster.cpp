@@ -87,6 +87,10 @@ Cluster make_cluster(Accelerator accelerator, long count, const ClusterOverrides
   cluster.topology = overrides.topology.value_or(Topology::fat_tree);
   cluster.power_cap = Watts(overrides.power_cap_w.value_or(0.0));
   check(cluster, where);
+  if (!cluster.accelerator.server.empty()) {
+    ServerProfile profile = server_profile(cluster.accelerator.server, "accelerator");
+    if (profile.accelerators == cluster.accelerators_per_node) cluster.server = std::move(profile);
+  }
   return cluster;
 }
 

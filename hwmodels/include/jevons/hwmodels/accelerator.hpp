@@ -65,6 +65,7 @@ struct Accelerator {
   std::string id, name, vendor, kind;
   std::string generation;  ///< class of parts that share kernels: "hopper", "blackwell", "cdna3" …
   std::string compute_unit_kind;
+  std::string server;  ///< id of the server power profile it sits in; empty: none is known
   std::map<std::string, Figure, std::less<>> figures;
   std::vector<Measurement> measured;
   /// generic ← class ← SKU, merged by the catalogue.
@@ -84,6 +85,7 @@ struct Accelerator {
   /// it has (contract: peaks are dense): fp8-block and mxfp8 as fp8; nvfp4, mxfp4 as fp4; mxfp6 as
   /// fp6 or fp8; int4 and bits as the activation type. Throws Error(bad_input) if none is known.
   [[nodiscard]] FlopRate peak(NumberFormat format) const;
+  [[nodiscard]] bool has_peak(NumberFormat format) const;  ///< peak() would not throw
   /// The name of the figure that peak() takes for this format.
   [[nodiscard]] std::string peak_figure(NumberFormat format) const;
 };

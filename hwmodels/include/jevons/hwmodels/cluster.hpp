@@ -3,6 +3,7 @@
 
 #include "jevons/core/units.hpp"
 #include "jevons/hwmodels/accelerator.hpp"
+#include "jevons/hwmodels/server.hpp"
 
 #include <map>
 #include <optional>
@@ -23,6 +24,8 @@ struct Cluster {
   Topology topology = Topology::fat_tree;
   double oversubscription = 1.0;  ///< of the fat tree above the leaf; 1 = none
   Watts power_cap{0.0};           ///< zero: the TDP
+  /// Power model of the machine, when the SKU names one and its size fits the node.
+  std::optional<ServerProfile> server;
   /// What had to be chosen because no figure gives it, by name, with the reason.
   std::map<std::string, Sourced, std::less<>> assumptions;
 

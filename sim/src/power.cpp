@@ -1,0 +1,127 @@
+#include "jevons/sim/power.hpp"
+
+#include "jevons/core/error.hpp"
+#include "jevons/sim/server_power.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace jevons::sim {
+namespace {
+
+using hwmodels::Accelerator;
+using hwmodels::Cluster;
+
+/// The constant that holds the energy of one FLOP in a format.
+std::string flop_constant(NumberFormat format) {
+  switch (format.format) {
+    case Format::fp32: return "j_per_flop.fp32";
+    case Format::tf32: return "j_per_flop.tf32";
+    case Format::fp8:
+    case Format::fp8_block:
+    case Format::mxfp8:
+    case Format::mxfp6: return "j_per_flop.fp8";
+    case Format::int8:
+    case Format::ternary: return "j_per_flop.int8";
+    case Format::nvfp4:
+    case Format::mxfp4: return "j_per_flop.fp4";
+    case Format::bf16:
+    case Format::fp16:
+    case Format::int4:
+    case Format::bits: return "j_per_flop.bf16";
+  }
+  return "j_per_flop.bf16";
+}
+
+/// A format without a unit of its own runs, and burns, in the next wider one.
+NumberFormat unit_format(NumberFormat format, const Accelerator& sku) {
+  if (!sku.has_peak(format)) return format;
+  const std::string figure = sku.peak_figure(format);
+  if (figure.find("_fp4_") != std::string::npos) return {Format::nvfp4};
+  if (figure.find("_fp6_") != std::string::npos) return {Format::mxfp6};
+  if (figure.find("_fp8_") != std::string::npos) return {Format::fp8};
+  if (figure.find("_int8_") != std::string::npos) return {Format::int8};
+  if (figure.find("_tf32_") != std::string::npos) return {Format::tf32};
+  if (figure.find("_fp32_") != std::string::npos) return {Format::fp32};
+  return {Format::bf16};
+}
+
+/// Constants of a kernel loop lie under "power.kernel.", of an engine under "power.".
+struct Energies {
+  double p0 = 0, per_byte = 0, per_flop = 0, per_padded_flop = 0, limit = 0, exponent = 1;
+};
+
+Energies energies(NumberFormat format, bool kernel_loop, const Cluster& cluster) {
+  const Accelerator& sku = cluster.accelerator;
+  const std::string prefix = kernel_loop ? "power.kernel." : "power.";
+  const auto constant = [&](const std::string& name) { return sku.constants.at(prefix + name); };
+  const double tdp = sku.require("tdp_w");
+  Energies e;
+  e.p0 = constant("p0_fraction_of_tdp") * tdp;
+  e.per_byte = constant("j_per_byte");
+  e.per_flop = constant(flop_constant(unit_format(format, sku)));
+  e.per_padded_flop = sku.constants.at("power.j_per_padded_flop");
+  e.limit = sku.constants.at("power.limit_fraction_of_tdp") * cluster.power_limit().raw();
+  e.exponent = constant("limit_exponent");
+  return e;
+}
+
+double idle_watts(const Accelerator& sku) {
+  if (const std::optional<double> idle = sku.find("idle_w")) return *idle;
+  return sku.constants.at("power.idle_fraction_of_tdp") * sku.require("tdp_w");
+}
+
+/// Host, network, fans and losses per accelerator, and where the figure comes from.
+Watts host_watts(Watts chip, const Cluster& cluster, const PowerSpec& spec, std::string& source) {
+  if (spec.host_w_per_accelerator) {
+    source = "given in the scenario";
+    return Watts(*spec.host_w_per_accelerator);
+  }
+  if (cluster.server) {
+    ServerLoad load;
+    load.accelerator = chip;
+    load.scale_out = cluster.count > cluster.accelerators_per_node;
+    source = "server power model of " + cluster.server->name;
+    const Watts machine = server_power(*cluster.server, load).it;
+    return machine / cluster.server->accelerators - chip;
+  }
+  const Accelerator& sku = cluster.accelerator;
+  source = "class default host share (assumed)";
+  return Watts(sku.constants.at("power.host_fixed_fraction_of_tdp") * sku.require("tdp_w") +
+               sku.constants.at("power.host_fraction_of_chip") * chip.raw());
+}
+
+}  // namespace
+
+Watts chip_power(const Activity& activity, const Cluster& cluster) {
+  const Energies e = energies(activity.format, activity.kernel_loop, cluster);
+  const double free = e.p0 + e.per_byte * activity.bytes_per_s + e.per_flop * activity.flops_per_s +
+                      e.per_padded_flop * activity.padded_flops_per_s;
+  // (free^-n + limit^-n)^(-1/n), written so that no power overflows.
+  const double low = std::min(free, e.limit), high = std::max(free, e.limit);
+  const double busy = low / std::pow(1.0 + std::pow(low / high, e.exponent), 1.0 / e.exponent);
+  const double share = std::clamp(activity.busy_fraction, 0.0, 1.0);
+  return Watts(share * busy + (1.0 - share) * std::min(idle_watts(cluster.accelerator), busy));
+}
+
+bool power_known(const Cluster& cluster) {
+  return cluster.accelerator.find("tdp_w").has_value();
+}
+
+PowerEstimate power(const Activity& activity, const Cluster& cluster, const PowerSpec& spec) {
+  PowerEstimate estimate;
+  estimate.chip = chip_power(activity, cluster);
+  estimate.it = estimate.chip + host_watts(estimate.chip, cluster, spec, estimate.host_source);
+  estimate.facility = estimate.it * spec.pue;
+  return estimate;
+}
+
+FlopRate power_roof(NumberFormat format, Bandwidth bytes_per_s, const Cluster& cluster) {
+  const Energies e = energies(format, true, cluster);
+  const double left = cluster.power_limit().raw() - e.p0 - e.per_byte * bytes_per_s.raw();
+  if (e.per_flop <= 0) return FlopRate(std::numeric_limits<double>::infinity());
+  return FlopRate(std::max(0.0, left) / e.per_flop);
+}
+
+}  // namespace jevons::sim

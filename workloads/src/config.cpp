@@ -29,6 +29,7 @@ constexpr std::array kFamilies{
     Family{"grok-1", read_grok, ""},
     Family{"jamba", read_jamba, ""},
     Family{"kimi_k2", read_deepseek_mla, ""},
+    Family{"kimi_k25", read_deepseek_mla, "text_config"},
     Family{"llama", read_llama, ""},
     Family{"llama4", read_llama4, "text_config"},
     Family{"llama4_text", read_llama4, ""},

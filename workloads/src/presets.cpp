@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <optional>
+#include <array>
 
 namespace jevons::workloads {
 namespace {
@@ -137,8 +137,11 @@ std::vector<std::string> apply(Json& config, const Json& overrides, std::string_
     target[key] = value;
   }
   const auto layers = overrides.find("num_hidden_layers");
-  if (layers != overrides.end() && layers->is_number_unsigned()) {
-    shorten(target, layers->get<std::size_t>(), overrides);
+  if (layers != overrides.end() && layers->is_number()) {
+    const double count = layers->get<double>();  // out of range: refused by the reader
+    if (count >= 1 && count <= kMaxLayers) {
+      shorten(target, static_cast<std::size_t>(count), overrides);
+    }
   }
   return added;
 }
@@ -160,7 +163,7 @@ ModelConfig read_document(Document document, const Json* overrides, std::string_
   }
   std::string file = document.file;
   std::vector<std::string> strict;
-  if (overrides != nullptr && !overrides->empty()) {
+  if (overrides != nullptr && !overrides->is_null()) {
     if (!config.is_object()) throw bad_input(file, "expected an object");
     strict = apply(config, *overrides, where);
     file += " with " + std::string(where);

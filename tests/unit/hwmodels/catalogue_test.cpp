@@ -1,14 +1,10 @@
 #include "jevons/hwmodels/catalogue.hpp"
 
-#include "jevons/core/error.hpp"
-#include "jevons/core/json_reader.hpp"
+#include "support.hpp"
 
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <string>
 
 using jevons::Error;
@@ -16,40 +12,14 @@ using jevons::ErrorKind;
 using jevons::Format;
 using jevons::Mark;
 using jevons::NumberFormat;
+using jevons::test::contains;
+using jevons::test::error_of;
+using jevons::test::TemporaryFile;
 using namespace jevons::hwmodels;
 
 namespace {
 
 const Catalogue kCatalogue;
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return {ErrorKind::internal, "", "no error was thrown"};
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
-/// A file that is removed when the test ends.
-class TemporaryFile {
- public:
-  TemporaryFile(const std::string& name, const std::string& text)
-      : path_((std::filesystem::temp_directory_path() / ("jevons_" + name)).string()) {
-    std::ofstream(path_) << text;
-  }
-  ~TemporaryFile() { std::filesystem::remove(path_); }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 }  // namespace
 

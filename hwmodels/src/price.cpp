@@ -100,8 +100,10 @@ const Price* latest(const std::vector<Price>& prices, std::string_view accelerat
     newest.push_back(&price);
   }
   if (newest.empty()) return nullptr;
-  std::stable_sort(newest.begin(), newest.end(),
-                   [&](const Price* a, const Price* b) { return value(*a) < value(*b); });
+  // Equal prices keep the order of the file.
+  std::sort(newest.begin(), newest.end(), [&](const Price* a, const Price* b) {
+    return value(*a) < value(*b) || (value(*a) == value(*b) && a < b);
+  });
   return newest[(newest.size() - 1) / 2];
 }
 

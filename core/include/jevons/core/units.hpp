@@ -3,6 +3,8 @@
 // decays to double. `.raw()` is the only way out, in SI base units (s, B, FLOP, J, USD, token).
 #pragma once
 
+#include <compare>
+
 namespace jevons {
 
 struct Dim {

@@ -145,6 +145,20 @@ void read_measured(Accelerator& sku, ObjectReader& object) {
   });
 }
 
+/// A constant that neither the class nor the base knows is a slip of the user.
+void check_known(const Constants& own, const Accelerator& sku, const ObjectReader& object) {
+  Constants known = class_constants(sku.generation);
+  known.overlay(sku.constants);
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : known.all()) names.push_back(name);
+  for (const auto& [name, unused] : own.all()) {
+    if (known.find(name) == nullptr) {
+      throw bad_input(object.where("constants") + "/" + name, "unknown constant",
+                      did_you_mean(name, names));
+    }
+  }
+}
+
 /// The SKU's own constants win over its base; at most eight.
 void read_own_constants(Accelerator& sku, ObjectReader& object, bool from_user) {
   const Source given{"given in " + object.file(), Mark::assumed};
@@ -154,6 +168,7 @@ void read_own_constants(Accelerator& sku, ObjectReader& object, bool from_user) 
                     std::to_string(own.all().size()) + " constants of its own",
                     "at most eight: what parts share belongs to their class file");
   }
+  if (from_user) check_known(own, sku, object);
   for (const auto& [name, unused] : own.all()) {
     if (std::find(sku.own_constants.begin(), sku.own_constants.end(), name) ==
         sku.own_constants.end()) {

@@ -50,7 +50,7 @@ Constants read_constants(ObjectReader& object, const Source* plain) {
     ObjectReader entry = list->object(name);
     Sourced sourced;
     sourced.value = entry.number("value");
-    sourced.source = read_source(entry);
+    sourced.source = plain != nullptr && !entry.has("source") ? *plain : read_source(entry);
     sourced.note = entry.string_or("meaning", entry.string_or("note", ""));
     for (const char* known : {"unit", "note", "meaning"}) entry.ignore(known);
     entry.finish();

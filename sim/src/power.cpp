@@ -52,13 +52,18 @@ struct Energies {
   double p0 = 0, per_byte = 0, per_flop = 0, per_padded_flop = 0, limit = 0, exponent = 1;
 };
 
+double idle_watts(const Accelerator& sku) {
+  if (const std::optional<double> idle = sku.find("idle_w")) return *idle;
+  return sku.constants.at("power.idle_fraction_of_tdp") * sku.require("tdp_w");
+}
+
 Energies energies(NumberFormat format, bool kernel_loop, const Cluster& cluster) {
   const Accelerator& sku = cluster.accelerator;
   const std::string prefix = kernel_loop ? "power.kernel." : "power.";
   const auto constant = [&](const std::string& name) { return sku.constants.at(prefix + name); };
   const double tdp = sku.require("tdp_w");
   Energies e;
-  e.p0 = constant("p0_fraction_of_tdp") * tdp;
+  e.p0 = std::max(constant("p0_fraction_of_tdp") * tdp, idle_watts(sku));
   e.per_byte = constant("j_per_byte");
   e.per_flop = constant(flop_constant(unit_format(format, sku)));
   e.per_padded_flop = sku.constants.at("power.j_per_padded_flop");
@@ -67,27 +72,24 @@ Energies energies(NumberFormat format, bool kernel_loop, const Cluster& cluster)
   return e;
 }
 
-double idle_watts(const Accelerator& sku) {
-  if (const std::optional<double> idle = sku.find("idle_w")) return *idle;
-  return sku.constants.at("power.idle_fraction_of_tdp") * sku.require("tdp_w");
-}
-
 /// Host, network, fans and losses per accelerator, and where the figure comes from.
-Watts host_watts(Watts chip, const Cluster& cluster, const PowerSpec& spec, std::string& source) {
+Watts host_watts(Watts chip, const Cluster& cluster, const PowerSpec& spec,
+                 PowerEstimate& estimate) {
   if (spec.host_w_per_accelerator) {
-    source = "given in the scenario";
+    estimate.host_source = "given in the scenario";
     return Watts(*spec.host_w_per_accelerator);
   }
   if (cluster.server) {
     ServerLoad load;
     load.accelerator = chip;
     load.scale_out = cluster.count > cluster.accelerators_per_node;
-    source = "server power model of " + cluster.server->name;
-    const Watts machine = server_power(*cluster.server, load).it;
-    return machine / cluster.server->accelerators - chip;
+    estimate.host_source = "server power model of " + cluster.server->name;
+    const ServerPower machine = server_power(*cluster.server, load);
+    estimate.warning = machine.refused;
+    return machine.it / cluster.server->accelerators - chip;
   }
   const Accelerator& sku = cluster.accelerator;
-  source = "class default host share (assumed)";
+  estimate.host_source = "class default host share (assumed)";
   return Watts(sku.constants.at("power.host_fixed_fraction_of_tdp") * sku.require("tdp_w") +
                sku.constants.at("power.host_fraction_of_chip") * chip.raw());
 }
@@ -112,7 +114,7 @@ bool power_known(const Cluster& cluster) {
 PowerEstimate power(const Activity& activity, const Cluster& cluster, const PowerSpec& spec) {
   PowerEstimate estimate;
   estimate.chip = chip_power(activity, cluster);
-  estimate.it = estimate.chip + host_watts(estimate.chip, cluster, spec, estimate.host_source);
+  estimate.it = estimate.chip + host_watts(estimate.chip, cluster, spec, estimate);
   estimate.facility = estimate.it * spec.pue;
   return estimate;
 }

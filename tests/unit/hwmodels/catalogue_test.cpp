@@ -120,18 +120,42 @@ TEST_CASE("catalogue: a mistyped figure or key of a user file is named with its 
 }
 
 TEST_CASE("catalogue: nine constants of its own are refused, eight are taken") {
+  const Accelerator shipped = kCatalogue.accelerator("m3-ultra", "test");
   std::string eight;
-  for (int i = 0; i < 8; ++i) {
-    eight += (i == 0 ? "\"c" : ", \"c") + std::to_string(i) + "\": 1";
-  }
-  const std::string head = R"({"based_on": "h100-sxm", "constants": {)";
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : shipped.constants.all()) names.push_back(name);
+  REQUIRE(names.size() >= 9);
+  for (std::size_t i = 0; i < 8; ++i) eight += (i == 0 ? "\"" : ", \"") + names[i] + "\": 1";
+  const std::string head = R"({"based_on": "m3-ultra", "constants": {)";
   const TemporaryFile good("eight.json", head + eight + "}}");
-  CHECK(kCatalogue.accelerator(good.path(), "--hw").constants.at("c7") == 1.0);
-  const TemporaryFile bad("nine.json", head + eight + R"(, "c8": 1}})");
+  CHECK(kCatalogue.accelerator(good.path(), "--hw").constants.at(names[7]) == 1.0);
+  const TemporaryFile bad("nine.json", head + eight + ", \"" + names[8] + "\": 1}}");
   const Error error = error_of([&] { (void)kCatalogue.accelerator(bad.path(), "--hw"); });
   CHECK(error.kind() == ErrorKind::bad_input);
   CHECK(contains(error.where(), "/constants"));
   CHECK(contains(error.hint(), "eight"));
+}
+
+TEST_CASE("catalogue: a constant of a user file that no class knows is refused with the nearest") {
+  const TemporaryFile bad("constant.json",
+                          R"({"based_on": "h100-sxm", "constants": {"power.j_per_bite": 1}})");
+  const Error error = error_of([&] { (void)kCatalogue.accelerator(bad.path(), "--hw"); });
+  CHECK(contains(error.where(), "/constants/power.j_per_bite"));
+  CHECK(contains(error.hint(), "power.j_per_byte"));
+}
+
+TEST_CASE("catalogue: bad JSON, a wrong schema and a missing file are named with their place") {
+  const TemporaryFile broken("broken.json", "{\n  \"based_on\": \"h100-sxm\",\n}");
+  const Error first = error_of([&] { (void)kCatalogue.accelerator(broken.path(), "--hw"); });
+  CHECK(first.kind() == ErrorKind::bad_input);
+  CHECK(contains(first.where() + first.message(), "line 3"));
+  const TemporaryFile schema("schema.json", R"({"schema": "jevons.stack/1"})");
+  const Error second = error_of([&] { (void)kCatalogue.accelerator(schema.path(), "--hw"); });
+  CHECK(contains(second.where(), "/schema"));
+  CHECK(contains(second.hint(), "jevons.accelerator/1"));
+  const Error third = error_of([] { (void)kCatalogue.accelerator("./nowhere.json", "--hw"); });
+  CHECK(third.kind() == ErrorKind::bad_input);
+  CHECK(contains(third.where(), "nowhere.json"));
 }
 
 TEST_CASE("accelerator: a format without a unit of its own runs at the next wider one") {

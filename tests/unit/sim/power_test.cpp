@@ -140,3 +140,25 @@ TEST_CASE("power: the wall power of two MLPerf servers is met within 15 %, witho
   CHECK(server("h200-sxm", idle, 0) == doctest::Approx(2426).epsilon(0.15));
   CHECK(server("b200-sxm", idle, 0) == doctest::Approx(2393).epsilon(0.15));
 }
+
+TEST_CASE("power: a busy chip never draws less than an idle one, whatever it does") {
+  for (const std::string& id : Catalogue().accelerator_ids()) {
+    const Cluster cluster = cluster_of(id.c_str(), 1);
+    if (!power_known(cluster)) continue;
+    CAPTURE(id);
+    Activity activity;
+    const double waiting = chip_power(activity, cluster).raw();
+    activity.busy_fraction = 0;
+    CHECK(chip_power(activity, cluster).raw() <= waiting);
+  }
+}
+
+TEST_CASE("power: a rack whose accelerators idle says that it lies outside the calibrated range") {
+  PowerSpec spec;
+  Activity idle;
+  idle.busy_fraction = 0;
+  CHECK(power(at(3, 900), cluster_of("gb200-nvl72", 72), spec).warning.empty());
+  Cluster rack = cluster_of("gb200-nvl72", 72);
+  jevons::hwmodels::override_figure(rack.accelerator, "idle_w", 0);
+  CHECK_FALSE(power(idle, rack, spec).warning.empty());
+}

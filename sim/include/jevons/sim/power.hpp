@@ -28,15 +28,18 @@ struct PowerEstimate {
   Watts it;                 ///< chip + host + network share, per accelerator
   Watts facility;           ///< IT × PUE, per accelerator
   std::string host_source;  ///< where the host share comes from
+  /// Why the server model would rather not answer (outside its calibrated range); empty: it does.
+  std::string warning;
 };
 
 /// P = P0 + e_byte · B/s + e_flop · FLOP/s + e_pad · padded FLOP/s while busy, smoothly limited:
-/// (P^-n + limit^-n)^(-1/n) with limit = 0.99 TDP or cap; idle watts for the rest of the time.
-/// Host and network share: PowerSpec's own figure, else the server power model of the SKU, else the
-/// class default. Symbols and sources: the power.* constants in hwmodels/data/classes.
-/// Valid for GPUs that serve or train; known error (ML.ENERGY, rates given): dense B200 4.3 % MAPE,
-/// H100 5.3 %, A100 5.0 %; MoE 10-17 %; attention-DP in vLLM 0.11 reads far above the model.
-/// Throws Error(bad_input) that names tdp_w when the SKU lacks it: ask power_known() first.
+/// (P^-n + limit^-n)^(-1/n) with limit = 0.99 TDP or cap; idle watts for the rest of the time, and
+/// P0 no less than idle. Host and network share: PowerSpec's own figure, else the server power
+/// model of the SKU, else the class default. Symbols and sources: the power.* constants in
+/// hwmodels/data/classes. Valid for GPUs that serve or train; known error (ML.ENERGY, rates given):
+/// dense B200 4.3 % MAPE, H100 5.3 %, A100 5.0 %; MoE 10-17 %; attention-DP in vLLM 0.11 reads far
+/// above the model. Throws Error(bad_input) that names tdp_w when the SKU lacks it: ask
+/// power_known() first.
 [[nodiscard]] PowerEstimate power(const Activity& activity, const hwmodels::Cluster& cluster,
                                   const PowerSpec& spec);
 

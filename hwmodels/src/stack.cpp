@@ -72,8 +72,11 @@ void check_own(const Stack& stack, const Constants& defaults, const std::string&
   }
   std::vector<std::string> names;
   for (const auto& [name, unused] : defaults.all()) names.push_back(name);
+  // A stack's kernel library may replace a kernel constant of the chip's class.
+  const Constants kernels = class_constants("generic");
+  for (const auto& [name, unused] : kernels.all()) names.push_back(name);
   for (const std::string& name : stack.own_constants) {
-    if (defaults.find(name) == nullptr) {
+    if (defaults.find(name) == nullptr && kernels.find(name) == nullptr) {
       throw bad_input(file + ": /constants/" + name, "unknown constant", did_you_mean(name, names));
     }
   }

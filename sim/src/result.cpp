@@ -24,11 +24,16 @@ void Metrics::set_flag(std::string_view name, bool value) {
   put(items_, name, value);
 }
 
+void Metrics::set_text(std::string_view name, std::string_view value) {
+  put(items_, name, std::string(value));
+}
+
 std::optional<double> Metrics::number(std::string_view name) const {
   for (const Item& item : items_) {
     if (item.name != name) continue;
     if (const auto* number = std::get_if<double>(&item.value)) return *number;
-    return std::get<bool>(item.value) ? 1.0 : 0.0;
+    if (const auto* flag = std::get_if<bool>(&item.value)) return *flag ? 1.0 : 0.0;
+    return std::nullopt;
   }
   return std::nullopt;
 }
@@ -38,6 +43,14 @@ std::optional<bool> Metrics::flag(std::string_view name) const {
     if (item.name == name && std::holds_alternative<bool>(item.value)) {
       return std::get<bool>(item.value);
     }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Metrics::text(std::string_view name) const {
+  for (const Item& item : items_) {
+    if (item.name != name) continue;
+    if (const auto* text = std::get_if<std::string>(&item.value)) return *text;
   }
   return std::nullopt;
 }

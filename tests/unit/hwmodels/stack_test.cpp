@@ -28,7 +28,11 @@ TEST_CASE("stack: all 29 of the contract load, none gives more than twelve const
     const Stack stack = kCatalogue.stack(id, "test");
     CHECK(stack.id == id);
     CHECK(stack.own_constants.size() <= kMaxStackConstants);
-    CHECK(stack.constants.all().size() == stack_constants().size());
+    // Every stack constant, and kernel constants where the stack has a library of its own.
+    for (const StackConstant& known : stack_constants()) {
+      CAPTURE(known.name);
+      CHECK(stack.constants.find(known.name) != nullptr);
+    }
     for (const auto& [name, value] : stack.constants.all()) {
       CAPTURE(name);
       CHECK_FALSE(value.source.text.empty());

@@ -15,15 +15,18 @@ namespace jevons::sim {
 /// Flat metrics in the order they were set.
 class Metrics {
  public:
-  using Value = std::variant<double, bool>;
+  using Value = std::variant<double, bool, std::string>;
   struct Item {
     std::string name;
     Value value;
   };
   void set(std::string_view name, double value);
   void set_flag(std::string_view name, bool value);
-  [[nodiscard]] std::optional<double> number(std::string_view name) const;  ///< flags as 0 or 1
+  void set_text(std::string_view name, std::string_view value);
+  [[nodiscard]] std::optional<double> number(
+      std::string_view name) const;  ///< flags as 0 or 1, not texts
   [[nodiscard]] std::optional<bool> flag(std::string_view name) const;
+  [[nodiscard]] std::optional<std::string> text(std::string_view name) const;
   [[nodiscard]] const std::vector<Item>& items() const { return items_; }
 
  private:

@@ -32,6 +32,12 @@ NumberFormat index_format(const Precision& p) {
   return is_float8(p.gemm) ? NumberFormat{Format::fp8_block, 0} : p.attention;
 }
 
+NumberFormat cache_format(const Attention& a, const Precision& p) {
+  if (a.index_topk == 0 || !is_float8(p.kv_cache)) return p.kv_cache;
+  const auto elements = static_cast<double>(a.kv_lora_rank + a.rope_dim);
+  return {Format::bits, 8 * kv_bytes_per_token(a, p.kv_cache) / elements};
+}
+
 Builder::Builder(const ModelConfig& model, const LayerContext& context, bool for_backward)
     : model_(model),
       context_(context),
@@ -41,6 +47,11 @@ Builder::Builder(const ModelConfig& model, const LayerContext& context, bool for
   graph_.operators.reserve(kTypical);
   graph_.edges.reserve(2 * kTypical);
   if (for_backward_) reverse_.reserve(kTypical);
+}
+
+Builder::Builder(const ModelConfig& model, const LayerContext& context, const DecodeContext& step)
+    : Builder(model, context, false) {
+  step_ = &step;
 }
 
 Operator Builder::make(std::string_view name, Module module, Shape shape) const {
@@ -84,8 +95,9 @@ std::size_t Builder::linear(std::string_view name, Module module, double m, doub
 }
 
 std::size_t Builder::wide_linear(std::string_view name, Module module, double m, double n, double k,
-                                 std::size_t after) {
-  Operator op = make(name, module, Gemm{.m = m, .n = n, .k = k, .output_bytes = width_});
+                                 std::size_t after, double groups) {
+  Operator op =
+      make(name, module, Gemm{.m = m, .n = n, .k = k, .groups = groups, .output_bytes = width_});
   op.weight_format = op.format;
   return push(std::move(op), Mirror::gemm, {}, {after});
 }
@@ -136,6 +148,19 @@ std::size_t Builder::residual(double elements, After after) {
                      {.read = 2 * x, .written = x, .back_read = 2 * x, .back_written = x}, after);
 }
 
+std::size_t Builder::add_norm(std::string_view name, double elements, std::size_t after) {
+  const double x = elements * width_;
+  return elementwise(name, Module::norm, {.read = 2 * x, .written = 2 * x}, {after});
+}
+
+std::size_t Builder::cached_core(std::string_view name, Shape shape, NumberFormat cache,
+                                 After after) {
+  Operator op = make(name, Module::attention_core, std::move(shape));
+  op.format = context_.precision.attention;
+  op.activation_format = cache;
+  return push(std::move(op), Mirror::pass, {}, after);
+}
+
 std::size_t Builder::core(std::string_view name, Shape shape, After after) {
   Shape back = shape;
   if (auto* a = std::get_if<AttentionCore>(&back)) {
@@ -170,8 +195,10 @@ std::size_t Builder::experts(const MoeExperts& shape, std::size_t after) {
 std::size_t Builder::exchange(bool combine, double tokens, const FeedForward& ffn,
                               std::size_t after) {
   const Precision& p = context_.precision;
+  // A step without prompt chunks is small: the latency-optimised kernels.
   MoeExchange x{
       .combine = combine,
+      .low_latency = step_ != nullptr && step_->prefill_tokens <= 0,
       .tokens = tokens,
       .hidden = hidden(),
       .top_k = static_cast<double>(ffn.top_k),

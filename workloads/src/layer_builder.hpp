@@ -45,13 +45,16 @@ class Builder {
   using After = std::initializer_list<std::size_t>;
 
   Builder(const ModelConfig& model, const LayerContext& context, bool for_backward);
+  /// For an engine step: `context` is what this part of the layer sees of it.
+  Builder(const ModelConfig& model, const LayerContext& context, const DecodeContext& step);
 
   /// y[m, n] = x[m, k] · W[k, n], `groups` times; the input must have been quantised.
   std::size_t linear(std::string_view name, Module module, double m, double n, double k,
                      std::size_t after, double groups = 1);
-  /// The same in 16 bit whatever the preset (output head).
+  /// The same in 16 bit whatever the preset (output head; absorbed MLA projections, which engines
+  /// keep dequantised).
   std::size_t wide_linear(std::string_view name, Module module, double m, double n, double k,
-                          std::size_t after);
+                          std::size_t after, double groups = 1);
   /// Cast of a GEMM input; nothing when operands are stored as they are computed.
   std::size_t quantise(Module module, double elements, std::size_t after);
   /// The same to a named format, whatever GEMMs take (dispatch).
@@ -60,7 +63,11 @@ class Builder {
                           After after);
   std::size_t norm(std::string_view name, double elements, std::size_t after);
   std::size_t residual(double elements, After after);
+  /// Residual addition and norm in one kernel, as serving engines run them.
+  std::size_t add_norm(std::string_view name, double elements, std::size_t after);
   std::size_t core(std::string_view name, Shape shape, After after);
+  /// Attention core that reads its keys from the cache, stored as `cache`.
+  std::size_t cached_core(std::string_view name, Shape shape, NumberFormat cache, After after);
   /// Scores of the sparse-attention indexer, fp8 where the job has it.
   std::size_t indexer_scores(const AttentionCore& shape, After after);
   std::size_t experts(const MoeExperts& shape, std::size_t after);
@@ -98,6 +105,8 @@ class Builder {
   [[nodiscard]] double hidden() const { return static_cast<double>(model_.hidden); }
   [[nodiscard]] const ModelConfig& model() const { return model_; }
   [[nodiscard]] const LayerContext& context() const { return context_; }
+  /// The engine step being built; null in training and whole-prompt prefill.
+  [[nodiscard]] const DecodeContext* step() const { return step_; }
 
   [[nodiscard]] OperatorGraph forward() { return std::move(graph_); }
   [[nodiscard]] OperatorGraph backward() const;
@@ -134,6 +143,7 @@ class Builder {
 
   const ModelConfig& model_;
   const LayerContext& context_;
+  const DecodeContext* step_ = nullptr;
   bool for_backward_;
   bool region_open_ = false;
   double width_;
@@ -150,12 +160,23 @@ std::size_t build_mla(Builder& b, const Attention& attention, std::size_t input)
 std::size_t build_recurrent(Builder& b, const Attention& attention, std::size_t input);
 std::size_t build_ffn(Builder& b, const FeedForward& ffn, std::size_t input);
 void build_layer(Builder& b, const Layer& layer);
+std::size_t build_embedding(Builder& b, std::size_t after);
+void build_mtp_input(Builder& b);
+/// Engine-step forms of the mixers.
+std::size_t decode_attention(Builder& b, const Attention& attention, std::size_t input);
+std::size_t decode_mla(Builder& b, const Attention& attention, std::size_t input);
 
 /// The attention core of this rank under context parallelism: the ring's zigzag shares are cp
 /// blocks of q = kv = s/cp each, which gives every rank the same FLOPs.
 [[nodiscard]] AttentionCore training_core(const Attention& attention, const LayerContext& context,
                                           AttentionPhase phase);
 
+/// Format of one layer's cache entries: the job's, except DSA's fp8 record of 656 B (512 fp8
+/// values, scales, rope part in bf16).
+[[nodiscard]] NumberFormat cache_format(const Attention& attention, const Precision& precision);
+
+/// FLOPs of one recurrent step, without a chunk's inner products.
+[[nodiscard]] double recurrent_step_flops(const Attention& attention);
 /// FLOPs of a recurrent core per token (heads not yet split).
 [[nodiscard]] double recurrent_flops(const Attention& attention);
 /// Elements of its state per sequence.

@@ -21,11 +21,19 @@ struct MoeShape {
   MoeExperts experts;
 };
 
+/// Whether all tokens stay on every rank of the tensor-parallel group and the experts are cut over
+/// it, by width or (engines without attention data parallelism) by number.
+bool is_whole(const Builder& b) {
+  const Parallelism& l = b.context().parallelism;
+  if (b.step() == nullptr) return !l.sp && l.ep == 1 && l.etp == l.tp;
+  return l.ep * l.etp == l.tp && (!b.sp() || l.ep == 1);
+}
+
 MoeShape shape_of(const Builder& b, const FeedForward& f) {
   const LayerContext& c = b.context();
   const Parallelism& l = c.parallelism;
   MoeShape s;
-  s.whole = !l.sp && l.ep == 1 && l.etp == l.tp;
+  s.whole = is_whole(b);
   s.tokens = s.whole ? b.tokens() : b.tokens() / b.tp();
   s.experts = {.tokens = s.whole ? s.tokens : s.tokens * static_cast<double>(l.ep * l.etp),
                .hidden = b.hidden(),
@@ -36,6 +44,11 @@ MoeShape shape_of(const Builder& b, const FeedForward& f) {
                .etp = l.etp,
                .load_max_over_mean = c.load_max_over_mean,
                .gated = f.gated};
+  if (const DecodeContext* step = b.step()) {
+    if (step->layer_tokens > 0) s.experts.tokens = step->layer_tokens;
+    s.experts.redundant = step->redundant_experts;
+    s.experts.routing = Routing::uniform;
+  }
   s.rows = expert_rows(s.experts);
   return s;
 }
@@ -72,7 +85,7 @@ std::size_t router(Builder& b, const FeedForward& f, double tokens, std::size_t 
                         .back_read = x + gate + kRead * tokens * e,
                         .back_written = x + 2 * gate + kWritten * tokens * e,
                         .flops = 2 * tokens * b.hidden() * e,
-                        .launches = 6,
+                        .launches = b.step() != nullptr ? 2.0 : 6.0,
                         .back_launches = 6},
                        {input});
 }
@@ -96,10 +109,13 @@ std::size_t routed(Builder& b, const FeedForward& f, const MoeShape& s, std::siz
   const LayerContext& c = b.context();
   const Precision& p = c.precision;
   const Parallelism& l = c.parallelism;
-  const bool low_dispatch = l.ep > 1 && payload_bits(p.dispatch) < payload_bits(p.activations);
+  const bool exchanged = l.ep > 1 && !s.whole;
+  // Latency-optimised kernels deliver rows grouped by expert and sum them on the way back.
+  const bool grouped = exchanged && b.step() != nullptr && b.step()->prefill_tokens <= 0;
+  const bool low_dispatch = exchanged && payload_bits(p.dispatch) < payload_bits(p.activations);
   std::size_t x = router(b, f, s.tokens, input);
   if (low_dispatch) x = b.quantise_as(p.dispatch, Module::exchange, s.tokens * b.hidden(), x);
-  if (l.ep > 1) x = b.exchange(false, s.tokens, f, x);
+  if (exchanged) x = b.exchange(false, s.tokens, f, x);
   const double carried = low_dispatch ? activation_bytes(p.dispatch) : b.width();
   const bool split = !s.whole && l.etp > 1;
   const double gathered = s.rows * b.hidden();
@@ -107,19 +123,19 @@ std::size_t routed(Builder& b, const FeedForward& f, const MoeShape& s, std::siz
     x = b.collective("etp_gather", Module::exchange, CollectiveKind::all_gather, gathered * carried,
                      l.etp, 1, x);
   }
-  x = permutation(b, "permute", s.rows, carried, x);
+  if (!grouped) x = permutation(b, "permute", s.rows, carried, x);
   if (!low_dispatch) x = b.quantise(Module::experts, gathered, x);
   x = b.experts(s.experts, x);
   const double width = s.experts.intermediate / static_cast<double>(l.etp);
   // SwiGLU and its cast lie between the two projections of `experts`; in the graph they follow it.
   x = activation(b, Module::moe_act, s.rows, width, f.gated, x);
   x = b.quantise(Module::moe_act, s.rows * width, x);
-  x = permutation(b, "unpermute", s.rows, b.width(), x);
+  if (!grouped) x = permutation(b, "unpermute", s.rows, b.width(), x);
   if (split) {
     x = b.collective("etp_scatter", Module::exchange, CollectiveKind::reduce_scatter,
                      gathered * b.width(), l.etp, 1, x);
   }
-  return l.ep > 1 ? b.exchange(true, s.tokens, f, x) : x;
+  return exchanged ? b.exchange(true, s.tokens, f, x) : x;
 }
 
 std::size_t build_moe(Builder& b, const FeedForward& f, std::size_t input) {

@@ -20,11 +20,25 @@ namespace {
 constexpr double kMamba2Chunk = 256, kLightningBlock = 256, kRetentionChunk = 512;
 constexpr auto kProj = Module::attention_proj;
 
+/// Decoding tokens update the state one by one; chunks of prompts scan. Every sequence's state is
+/// read and written once. States are kept in 16 bits whatever the cache format.
+std::size_t step_scan(Builder& b, const Attention& a, const DecodeContext& step, Scan s,
+                      std::size_t after) {
+  constexpr double kStateBytes = 2;
+  const double decoding = step.sequences * step.query_tokens;
+  const double states = step.sequences + (step.prefill_tokens > 0 ? step.prefill_sequences : 0);
+  s.flops =
+      (decoding * recurrent_step_flops(a) + step.prefill_tokens * recurrent_flops(a)) / b.tp();
+  s.state_bytes = 2 * states * recurrent_state(a) / b.tp() * kStateBytes;
+  return b.core("scan", s, {after});
+}
+
 /// The core, and the state's way along the ring of context-parallel ranks.
 std::size_t scan(Builder& b, const Attention& a, double elements, std::size_t after) {
   const double t = b.tokens();
   const Scan s{
       .tokens = t, .flops = t * recurrent_flops(a) / b.tp(), .bytes = t * elements * b.width()};
+  if (const DecodeContext* step = b.step()) return step_scan(b, a, *step, s, after);
   const std::size_t core = b.core("scan", s, {after});
   const double state = b.context().batch * recurrent_state(a) / b.tp() * b.width();
   const std::size_t ring = b.ring(state, after);
@@ -117,6 +131,24 @@ double recurrent_flops(const Attention& a) {
     case AttentionKind::mla: break;
   }
   return 0;
+}
+
+double recurrent_step_flops(const Attention& a) {
+  const double all = recurrent_flops(a);
+  const auto n = static_cast<double>(a.state), di = static_cast<double>(a.inner);
+  switch (a.kind) {
+    case AttentionKind::mamba2:
+      return all - kMamba2Chunk * (static_cast<double>(a.groups) * n + di);
+    case AttentionKind::lightning:
+      return all - static_cast<double>(a.heads * (a.qk_dim + a.v_dim)) * kLightningBlock;
+    case AttentionKind::retention:
+      return all - kRetentionChunk * static_cast<double>(a.key_width + a.value_width);
+    case AttentionKind::mamba1:
+    case AttentionKind::none:
+    case AttentionKind::gqa:
+    case AttentionKind::mla: break;
+  }
+  return all;
 }
 
 double recurrent_state(const Attention& a) {

@@ -37,13 +37,6 @@ void build_layer(Builder& b, const Layer& layer) {
   }
 }
 
-}  // namespace detail
-
-namespace {
-
-using detail::Builder;
-using detail::kInput;
-
 /// Vocabulary-parallel lookup: ranks that do not hold a row add zero.
 std::size_t build_embedding(Builder& b, std::size_t after) {
   const double bytes = b.tokens() * b.hidden() * b.width();
@@ -55,25 +48,6 @@ std::size_t build_embedding(Builder& b, std::size_t after) {
                                        .back_written = 4 * b.tokens() * b.hidden()},
                                       {after});
   return b.leave(b.hidden(), x);
-}
-
-void build_head(Builder& b) {
-  const double t = b.tokens();
-  const double vocab = static_cast<double>(b.model().vocab) / b.tp();
-  std::size_t x = b.norm("final_norm", b.local_tokens() * b.hidden(), kInput);
-  x = b.enter(b.hidden(), x);
-  x = b.wide_linear("output_head", Module::head, t, vocab, b.hidden(), x);
-  const double logits = t * vocab;
-  x = b.elementwise("cross_entropy", Module::head,
-                    {.read = logits * (b.width() + 4 + 4),
-                     .written = logits * (4 + 4),
-                     .back_read = logits * 4,
-                     .back_written = logits * b.width(),
-                     .launches = 3},
-                    {x});
-  // Maximum, sum of exponentials and target logit of every token.
-  constexpr double kStatistics = 3 * 4;
-  b.reduce_forward("loss_reduce", Module::head, t * kStatistics, x);
 }
 
 void build_mtp_input(Builder& b) {
@@ -94,6 +68,32 @@ void build_mtp_input(Builder& b) {
   // With sequence parallelism each rank keeps its own tokens of the gathered rows.
 }
 
+}  // namespace detail
+
+namespace {
+
+using detail::Builder;
+using detail::kInput;
+
+void build_head(Builder& b) {
+  const double t = b.tokens();
+  const double vocab = static_cast<double>(b.model().vocab) / b.tp();
+  std::size_t x = b.norm("final_norm", b.local_tokens() * b.hidden(), kInput);
+  x = b.enter(b.hidden(), x);
+  x = b.wide_linear("output_head", Module::head, t, vocab, b.hidden(), x);
+  const double logits = t * vocab;
+  x = b.elementwise("cross_entropy", Module::head,
+                    {.read = logits * (b.width() + 4 + 4),
+                     .written = logits * (4 + 4),
+                     .back_read = logits * 4,
+                     .back_written = logits * b.width(),
+                     .launches = 3},
+                    {x});
+  // Maximum, sum of exponentials and target logit of every token.
+  constexpr double kStatistics = 3 * 4;
+  b.reduce_forward("loss_reduce", Module::head, t * kStatistics, x);
+}
+
 using Build = void (*)(Builder&);
 
 OperatorGraph forward_of(const ModelConfig& model, const LayerContext& c, Build build) {
@@ -109,7 +109,7 @@ OperatorGraph backward_of(const ModelConfig& model, const LayerContext& c, Build
 }
 
 void build_embedding_only(Builder& b) {
-  build_embedding(b, kInput);
+  detail::build_embedding(b, kInput);
 }
 
 Operator step_operator(std::string_view name, Module module, Shape shape, const Precision& p) {
@@ -158,11 +158,11 @@ OperatorGraph head_backward(const ModelConfig& model, const LayerContext& c) {
 }
 
 OperatorGraph mtp_input_forward(const ModelConfig& model, const LayerContext& c) {
-  return forward_of(model, c, build_mtp_input);
+  return forward_of(model, c, detail::build_mtp_input);
 }
 
 OperatorGraph mtp_input_backward(const ModelConfig& model, const LayerContext& c) {
-  return backward_of(model, c, build_mtp_input);
+  return backward_of(model, c, detail::build_mtp_input);
 }
 
 OperatorGraph mtp_forward(const ModelConfig& model, const LayerContext& c) {

@@ -47,8 +47,8 @@ struct LayerContext {
   double tokens = 0;    ///< per rank and micro-batch (after cp), before sequence parallelism
   double sequence = 0;  ///< tokens of one whole sequence, over its cp group
   double batch = 1;     ///< sequences per micro-batch; tokens = batch · sequence / cp
-  Parallelism parallelism;
-  Precision precision;
+  Parallelism parallelism{};
+  Precision precision{};
   double load_max_over_mean = 0;   ///< 0: balanced
   bool unfused_attention = false;  ///< scores written to memory (before FlashAttention)
   bool causal = true;
@@ -107,11 +107,11 @@ struct DecodeContext {
   double prefill_position = 0;   ///< mean position of the chunk's tokens = keys they see on average
   double layer_tokens = 0;  ///< tokens entering the MoE layer over all expert-parallel ranks; 0:
                             ///< every rank brings as many as this one
-  Parallelism parallelism;
+  Parallelism parallelism{};
   /// Attention runs whole on every rank with its own sequences; experts (and, where tp > 1, dense
   /// FFN and head) are cut over the ranks.
   bool attention_dp = false;
-  Precision precision;
+  Precision precision{};
   double load_max_over_mean = 0;  ///< 0: tokens draw experts at random
   double redundant_experts = 0;
   [[nodiscard]] double tokens() const { return sequences * query_tokens + prefill_tokens; }

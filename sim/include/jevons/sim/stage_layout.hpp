@@ -1,0 +1,48 @@
+// Which part of the model each pipeline stage holds.
+//
+// ceil(L / stages) layers a stage; what is missing at the end is taken from the last stage (head,
+// MTP), then from the first (embedding), then from the others, last first: the placement of
+// DeepSeek-V3 (15 × 4 + 1 with MTP and head) and of Megatron layouts that count embedding and loss.
+#pragma once
+
+#include "jevons/sim/scenario.hpp"
+
+#include <vector>
+
+namespace jevons::sim {
+
+/// A model stage: chunk · pp + rank.
+struct StageLayout {
+  long first_layer = 0, layers = 0;
+  bool embedding = false, head = false;
+  long mtp_modules = 0;
+};
+
+/// `stages` = pp · vpp of them. Throws Error(bad_input) when there are more stages than layers and
+/// no head to fill the rest.
+[[nodiscard]] std::vector<StageLayout> stage_layout(const workloads::ModelConfig& model,
+                                                    const workloads::Parallelism& parallelism,
+                                                    bool mtp);
+
+/// Parameters of a stage that one rank holds before ZeRO: dense ones cut by tp, routed experts by
+/// ep · etp.
+struct StageParameters {
+  double dense = 0, experts = 0;
+  [[nodiscard]] double total() const { return dense + experts; }
+};
+[[nodiscard]] StageParameters stage_parameters(const workloads::ModelConfig& model,
+                                               const workloads::Parallelism& parallelism,
+                                               const StageLayout& stage);
+/// One layer's share of the same.
+[[nodiscard]] StageParameters layer_parameters(const workloads::ModelConfig& model,
+                                               const workloads::Parallelism& parallelism,
+                                               const workloads::Layer& layer);
+
+/// Ranks over which sharded states are cut: dp · cp (or the sharding group), experts over their own
+/// data-parallel group.
+struct ShardGroups {
+  double dense = 1, experts = 1;
+};
+[[nodiscard]] ShardGroups shard_groups(const workloads::Parallelism& parallelism);
+
+}  // namespace jevons::sim

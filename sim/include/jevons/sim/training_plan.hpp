@@ -54,7 +54,10 @@ struct TrainingPlan {
   double gather_overlap = 1;       ///< share of the parameter gather that may run beside forward
   double pair_overlap = 1;         ///< DualPipe: share of a pair's all-to-all that compute hides
   double held_units = 0;           ///< compute units that all-to-all kernels hold meanwhile
-  double compute_units = 1;        ///< of the chip
+  /// Kernels of a pair are launched on the units left over, the whole pair long (DeepGEMM's SM
+  /// count is set per process); otherwise units are taken only while an all-to-all runs.
+  bool held_throughout = true;
+  double compute_units = 1;  ///< of the chip
   Seconds host_per_micro_batch, host_per_step;
 };
 

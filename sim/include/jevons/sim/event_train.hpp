@@ -1,0 +1,109 @@
+// A training step as it happens: the plan's passes, sends and collectives played on the engine.
+//
+// Streams of a rank: compute, tensor/context-parallel and expert-parallel communication, sends down
+// and up the pipeline, data-parallel communication.
+// - A piece (layer, head …) computes; hidden communication runs beside it, exposed communication
+//   after it; a host that launches more slowly pads it: max(host, max(compute, hidden) + exposed).
+// - DualPipe pairs run the forward and backward kernels one after the other while the all-to-all of
+//   both runs beside them and holds compute units (compute at 1 − held/units meanwhile); the share
+//   1 − pair_overlap of the shorter of the two is exposed.
+// - A send takes p2p after its pass; the share 1 − p2p_overlap blocks the sender's compute.
+// - Gradients are reduced in one bucket per piece as the last micro-batch's weight gradients come:
+//   the share dp_overlap beside compute, the rest after the last pass. Parameters are gathered at
+//   the start: the share gather_overlap beside compute, before each piece's first forward.
+// - All ranks meet (gradient norm) before the optimizer.
+// One replica stands for all unless `replicas` says otherwise. Known error: see `validate`; the
+// same plan in closed form (pipeline.hpp) differs by queueing between uneven stages.
+#pragma once
+
+#include "jevons/sim/engine.hpp"
+#include "jevons/sim/schedule.hpp"
+#include "jevons/sim/training_plan.hpp"
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace jevons::sim {
+
+enum class TaskKind : std::uint8_t {
+  forward,
+  backward_input,
+  backward_weight,
+  recompute,
+  tensor_comm,  ///< tensor and context parallel
+  expert_comm,
+  send,
+  host,
+  gradient_reduce,
+  parameter_gather,
+  optimizer,
+  meet,  ///< zero seconds: where ranks wait for each other
+  count
+};
+[[nodiscard]] std::string_view to_string(TaskKind kind);
+
+enum class Track : std::uint8_t { compute, tensor, expert, send_down, send_up, data, count };
+[[nodiscard]] std::string_view to_string(Track track);
+
+struct TaskLabel {
+  TaskKind kind = TaskKind::forward;
+  Track track = Track::compute;
+  std::uint16_t piece = 0;  ///< of the stage
+  std::uint32_t rank = 0;   ///< replica · ranks + rank
+  Work work;
+  std::uint32_t to_rank = kNone;  ///< of a send
+};
+
+struct EventOptions {
+  bool per_layer =
+      false;          ///< a task per layer and pass (the trace) instead of one per stage and pass
+  long replicas = 1;  ///< data-parallel replicas that are simulated
+  /// Factor on the compute of replica · ranks + rank (a straggler has more than 1); empty: all 1.
+  std::vector<double> slowdown = {};
+};
+
+/// Where the seconds of a rank went; the parts add up to the step.
+struct RankSeconds {
+  double compute = 0;
+  double exposed_comm = 0;  ///< blocked by communication, units taken from compute included
+  double host = 0, optimizer = 0;
+  double bubble = 0;  ///< waiting for other ranks
+};
+
+struct Sample {
+  double time_s = 0, value = 0;
+};
+
+/// What a task does to its chip while it runs.
+struct TaskActivity {
+  double flops = 0, hbm_bytes = 0;
+};
+
+struct TrainingTimeline {
+  Timeline timeline;
+  std::vector<TaskLabel> labels;       ///< by task
+  std::vector<TaskActivity> activity;  ///< by task
+  std::vector<RankSeconds> ranks;
+  std::vector<std::vector<Sample>> memory;  ///< by rank: bytes from that time on
+  std::vector<double> memory_peak_bytes;    ///< by rank
+  std::array<double, static_cast<std::size_t>(TaskKind::count)>
+      critical_s{};            ///< adds up to the step
+  double host_per_step_s = 0;  ///< after the last task
+  [[nodiscard]] Seconds step() const { return Seconds(timeline.makespan_s + host_per_step_s); }
+  /// The rank with the most compute and exposed communication: the pipeline waits for it.
+  [[nodiscard]] std::size_t slowest_rank() const;
+};
+
+[[nodiscard]] TrainingTimeline play_training(const TrainingPlan& plan,
+                                             const EventOptions& options = {});
+
+/// FLOPs and memory bytes per second of a rank, averaged over `bins` equal parts of the step.
+struct ActivitySeries {
+  std::vector<double> flops_per_s, hbm_bytes_per_s, busy_fraction;
+};
+[[nodiscard]] ActivitySeries activity_over_time(const TrainingTimeline& played, std::size_t rank,
+                                                std::size_t bins);
+
+}  // namespace jevons::sim

@@ -1,0 +1,169 @@
+#include "jevons/sim/event_train.hpp"
+
+#include "event_train_graph.hpp"
+
+#include <algorithm>
+
+namespace jevons::sim {
+namespace {
+
+RankSeconds seconds_of(const StepGraph& step, const Timeline& timeline, std::size_t rank,
+                       double whole) {
+  RankSeconds out;
+  double passes = 0;
+  for (const auto& span : step.spans[rank]) {
+    out.compute += span.compute_s;
+    out.host += span.host_s;
+    passes += timeline.end_s[span.last] - timeline.start_s[span.first];
+  }
+  out.exposed_comm = passes - out.compute - out.host;
+  const double done = timeline.end_s[step.spans[rank].back().last];
+  const double reduced = timeline.end_s[step.reduced[rank]];
+  out.exposed_comm += std::max(0.0, reduced - std::max(done, timeline.start_s[step.reduced[rank]]));
+  // What the first pass waits for is either its parameters or another rank.
+  const auto first = step.spans[rank].front().first;
+  const auto before = timeline.held_up_by[first];
+  if (before != kNone && step.labels[before].kind == TaskKind::parameter_gather) {
+    out.exposed_comm += timeline.start_s[first];
+  }
+  const auto updated = step.updated[rank];
+  out.optimizer = timeline.end_s[updated] - timeline.start_s[updated];
+  out.bubble = whole - out.compute - out.host - out.exposed_comm - out.optimizer;
+  return out;
+}
+
+double kept(const StageTimes& stage) {
+  double bytes = 0;
+  for (const auto& piece : stage.pieces) {
+    bytes += static_cast<double>(piece.repeat) * piece.activation.raw();
+  }
+  return bytes;
+}
+
+// Activations come with a forward and go with the weight gradient.
+std::vector<Sample> memory_of(const StepGraph& step, const TrainingPlan& plan,
+                              const Timeline& timeline, std::size_t rank) {
+  const auto place = rank % static_cast<std::size_t>(plan.ranks);
+  double bytes = 0;
+  for (long lane = 0; lane < step.program.lanes; ++lane) {
+    for (long s = 0; s < step.program.stages; ++s) {
+      if (step.program.rank_of(lane, s) == static_cast<long>(place)) {
+        const auto& stage = plan.stages[static_cast<std::size_t>(s)];
+        bytes += (stage.weights + stage.gradients + stage.optimizer + stage.buffers).raw();
+      }
+    }
+  }
+  std::vector<Sample> out{{0.0, bytes}};
+  const auto& slots = step.program.by_rank[place];
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const auto& slot = slots[i];
+    const auto& span = step.spans[rank][i];
+    if (slot.pass == Pass::forward || slot.pass == Pass::pair) {
+      bytes += kept(plan.stages[slot.work.stage]);
+      out.push_back({timeline.start_s[span.first], bytes});
+    }
+    if (slot.pass != Pass::forward && slot.pass != Pass::backward_input) {
+      const auto& freed = slot.pass == Pass::pair ? slot.backward : slot.work;
+      bytes -= kept(plan.stages[freed.stage]);
+      out.push_back({timeline.end_s[span.last], bytes});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string_view to_string(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::forward: return "forward";
+    case TaskKind::backward_input: return "backward input";
+    case TaskKind::backward_weight: return "backward weight";
+    case TaskKind::recompute: return "recompute";
+    case TaskKind::tensor_comm: return "tensor and context parallel";
+    case TaskKind::expert_comm: return "expert parallel";
+    case TaskKind::send: return "send";
+    case TaskKind::host: return "host";
+    case TaskKind::gradient_reduce: return "gradient reduce";
+    case TaskKind::parameter_gather: return "parameter gather";
+    case TaskKind::optimizer: return "optimizer";
+    case TaskKind::meet: return "meet";
+    case TaskKind::count: break;
+  }
+  return "";
+}
+
+std::string_view to_string(Track track) {
+  switch (track) {
+    case Track::compute: return "compute";
+    case Track::tensor: return "tensor and context parallel";
+    case Track::expert: return "expert parallel";
+    case Track::send_down: return "send down";
+    case Track::send_up: return "send up";
+    case Track::data: return "data parallel";
+    case Track::count: break;
+  }
+  return "";
+}
+
+std::size_t TrainingTimeline::slowest_rank() const {
+  const auto used = [](const RankSeconds& rank) {
+    return rank.compute + rank.host + rank.exposed_comm;
+  };
+  const auto slowest = std::max_element(
+      ranks.begin(), ranks.end(), [&](const auto& a, const auto& b) { return used(a) < used(b); });
+  return static_cast<std::size_t>(slowest - ranks.begin());
+}
+
+TrainingTimeline play_training(const TrainingPlan& plan, const EventOptions& options) {
+  StepGraph step(plan, options);
+  Engine engine(step.graph);
+  TrainingTimeline out;
+  out.timeline = engine.play();
+  out.host_per_step_s = plan.host_per_step.raw();
+  for (std::size_t rank = 0; rank < step.spans.size(); ++rank) {
+    out.ranks.push_back(seconds_of(step, out.timeline, rank, out.timeline.makespan_s));
+    out.memory.push_back(memory_of(step, plan, out.timeline, rank));
+    const auto& samples = out.memory.back();
+    out.memory_peak_bytes.push_back(
+        std::max_element(samples.begin(), samples.end(), [](const auto& a, const auto& b) {
+          return a.value < b.value;
+        })->value);
+    out.ranks.back().host += out.host_per_step_s;
+  }
+  for (const auto task : out.timeline.critical_path()) {
+    out.critical_s[static_cast<std::size_t>(step.labels[task].kind)] +=
+        out.timeline.end_s[task] - out.timeline.start_s[task];
+  }
+  out.critical_s[static_cast<std::size_t>(TaskKind::host)] += out.host_per_step_s;
+  out.labels = std::move(step.labels);
+  out.activity = std::move(step.activity);
+  return out;
+}
+
+ActivitySeries activity_over_time(const TrainingTimeline& played, std::size_t rank,
+                                  std::size_t bins) {
+  ActivitySeries out;
+  out.flops_per_s.assign(bins, 0.0);
+  out.hbm_bytes_per_s.assign(bins, 0.0);
+  out.busy_fraction.assign(bins, 0.0);
+  const double width = played.step().raw() / static_cast<double>(bins);
+  for (std::size_t task = 0; task < played.labels.size(); ++task) {
+    const auto& label = played.labels[task];
+    const double start = played.timeline.start_s[task], end = played.timeline.end_s[task];
+    if (label.rank != rank || label.track != Track::compute || end <= start) {
+      continue;
+    }
+    const auto first = static_cast<std::size_t>(start / width);
+    for (auto bin = first; bin < bins && static_cast<double>(bin) * width < end; ++bin) {
+      const double from = std::max(start, static_cast<double>(bin) * width);
+      const double to = std::min(end, static_cast<double>(bin + 1) * width);
+      const double share = std::max(0.0, to - from) / width;
+      out.flops_per_s[bin] += played.activity[task].flops / (end - start) * share;
+      out.hbm_bytes_per_s[bin] += played.activity[task].hbm_bytes / (end - start) * share;
+      out.busy_fraction[bin] += share;
+    }
+  }
+  return out;
+}
+
+}  // namespace jevons::sim

@@ -1,0 +1,310 @@
+// The tasks of one slot of a rank's program: kernels, the communication between them, the host.
+#include "event_train_graph.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace jevons::sim {
+namespace {
+
+constexpr std::array kForward{TaskKind::forward};
+constexpr std::array kBackward{TaskKind::recompute, TaskKind::backward_input,
+                               TaskKind::backward_weight};
+constexpr std::array kBackwardInput{TaskKind::recompute, TaskKind::backward_input};
+constexpr std::array kBackwardWeight{TaskKind::backward_weight};
+
+const PassTimes& times_of(const PieceTimes& piece, TaskKind kind) {
+  switch (kind) {
+    case TaskKind::forward: return piece.forward;
+    case TaskKind::recompute: return piece.recompute;
+    case TaskKind::backward_input: return piece.backward_input;
+    default: return piece.backward_weight;
+  }
+}
+
+bool reduces(std::span<const TaskKind> kinds) {
+  return kinds.back() == TaskKind::backward_weight;
+}
+
+}  // namespace
+
+StepGraph::Costs::Costs(const PassTimes& times, double slowdown, bool in_pair)
+    : compute(times.compute.raw() * slowdown),
+      tensor_hidden((times.tp.hidden + times.cp.hidden).raw()),
+      expert_hidden(in_pair ? 0.0 : times.ep.hidden.raw()),
+      tensor((times.tp.exposed + times.cp.exposed).raw()),
+      expert(in_pair ? 0.0 : times.ep.exposed.raw()),
+      activity{times.flops.raw(), times.hbm.raw()} {
+  overflow = std::max(0.0, std::max(tensor_hidden, expert_hidden) - compute);
+  host = std::max(0.0, times.host.raw() - compute - overflow - tensor - expert);
+}
+
+void StepGraph::Costs::add(const Costs& other, double times) {
+  compute += times * other.compute;
+  overflow += times * other.overflow;
+  tensor += times * other.tensor;
+  expert += times * other.expert;
+  host += times * other.host;
+  activity.flops += times * other.activity.flops;
+  activity.hbm_bytes += times * other.activity.hbm_bytes;
+}
+
+bool StepGraph::first_of_lane(Work work) const {
+  return static_cast<long>(work.micro_batch) * program.lanes == work.lane * program.micro_batches;
+}
+
+bool StepGraph::last_of_lane(Work work) const {
+  return (static_cast<long>(work.micro_batch) + 1) * program.lanes ==
+         (work.lane + 1) * program.micro_batches;
+}
+
+// Gathers and reduces go piece by piece, so the passes they meet do too, at either resolution.
+bool StepGraph::detailed(TaskKind kind, Work work) const {
+  return options_.per_layer ||
+         (kind == TaskKind::forward ? first_of_lane(work) : last_of_lane(work));
+}
+
+// In a pair kernels may be launched on the units that communication leaves, throughout.
+double StepGraph::slowdown(bool in_pair) const {
+  const bool fewer_units = in_pair && plan_.held_throughout;
+  return slowdown_ *
+         (fewer_units ? plan_.compute_units / (plan_.compute_units - plan_.held_units) : 1.0);
+}
+
+void StepGraph::add_slot(const Slot& slot) {
+  span_ = {};
+  switch (slot.pass) {
+    case Pass::forward: {
+      compute(TaskKind::host, slot.work, 0,
+              plan_.host_per_micro_batch.raw() / static_cast<double>(plan_.chunks));
+      add_work(slot.work, kForward, false);
+      join();
+      forward_[key(slot.work)] = {span_.first, last_};
+      block_on_send(slot.work, true);
+      break;
+    }
+    case Pass::backward:
+    case Pass::backward_input: {
+      const bool whole = slot.pass == Pass::backward;
+      add_work(slot.work, whole ? std::span<const TaskKind>(kBackward) : kBackwardInput, false);
+      join();
+      backward_[key(slot.work)] = {span_.first, last_};
+      block_on_send(slot.work, false);
+      break;
+    }
+    case Pass::backward_weight: add_work(slot.work, kBackwardWeight, false); break;
+    case Pass::pair: add_pair(slot); break;
+  }
+  join();
+  span_.last = last_;
+  spans[rank_].push_back(span_);
+}
+
+// All pieces of a stage: along the model, or against it in a backward.
+void StepGraph::add_work(Work work, std::span<const TaskKind> kinds, bool in_pair) {
+  const auto& pieces = stage(work).pieces;
+  const bool forward = kinds[0] == TaskKind::forward;
+  if (detailed(kinds[0], work)) {
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      add_piece(work, forward ? i : pieces.size() - 1 - i, kinds, in_pair);
+    }
+    return;
+  }
+  for (const auto kind : kinds) {
+    Costs costs;  // coarse: the whole pass as one task
+    for (const auto& piece : pieces) {
+      costs.add(Costs(times_of(piece, kind), slowdown(in_pair), in_pair),
+                static_cast<double>(piece.repeat));
+    }
+    emit(kind, work, 0, costs);
+  }
+}
+
+void StepGraph::add_piece(Work work, std::size_t piece, std::span<const TaskKind> kinds,
+                          bool in_pair) {
+  const auto& times = stage(work).pieces[piece];
+  const auto& gathers = gathers_[holder(work)];
+  if (kinds[0] == TaskKind::forward && first_of_lane(work) && !gathers.empty()) {
+    compute(TaskKind::meet, work, piece, 0.0);
+    wait(last_, gathers[piece]);
+  }
+  const long tasks = options_.per_layer ? times.repeat : 1;
+  for (long i = 0; i < tasks; ++i) {
+    for (const auto kind : kinds) {
+      const Costs one(times_of(times, kind), slowdown(in_pair), in_pair);
+      if (options_.per_layer) {
+        emit(kind, work, piece, one);
+      } else {
+        Costs all;
+        all.add(one, static_cast<double>(times.repeat));
+        emit(kind, work, piece, all);
+      }
+    }
+  }
+  if (reduces(kinds) && last_of_lane(work)) {
+    add_bucket(work, piece);
+  }
+}
+
+void StepGraph::add_bucket(Work work, std::size_t piece) {
+  const auto& of = stage(work);
+  const double seconds = of.gradient_reduce.raw() * plan_.dp_overlap;
+  if (seconds > 0) {
+    join();
+    buckets_[rank_].push_back(
+        {last_, seconds / static_cast<double>(of.pieces.size()), work, piece});
+  }
+}
+
+// A task on the compute stream; it waits for the communication before it.
+void StepGraph::compute(TaskKind kind, Work work, std::size_t piece, double seconds) {
+  if (seconds == 0 && kind == TaskKind::host) {
+    return;
+  }
+  const auto task = add(kind, Track::compute, work, piece, seconds);
+  wait(task, gate_);
+  gate_ = kNone;
+  last_ = task;
+  span_.first = span_.first == kNone ? task : span_.first;
+  (kind == TaskKind::host ? span_.host_s : span_.compute_s) += seconds;
+}
+
+// Communication after the compute task before, which the next one waits for.
+void StepGraph::block(TaskKind kind, Track track, Work work, std::size_t piece, double seconds) {
+  if (seconds == 0) {
+    return;
+  }
+  const auto task = add(kind, track, work, piece, seconds);
+  wait(task, last_);
+  wait(task, gate_);
+  gate_ = task;
+}
+
+// Makes the compute stream's last task come after all communication so far; a slot without any
+// work gets a task of no length.
+void StepGraph::join() {
+  if (gate_ != kNone || span_.first == kNone) {
+    compute(TaskKind::meet, gate_ == kNone ? Work{} : labels[gate_].work, 0, 0.0);
+  }
+}
+
+void StepGraph::emit(TaskKind kind, Work work, std::size_t piece, const Costs& costs) {
+  if (costs.compute == 0 && costs.tensor == 0 && costs.expert == 0 && costs.host == 0 &&
+      costs.overflow == 0) {
+    return;
+  }
+  const bool beside = options_.per_layer && (costs.tensor_hidden > 0 || costs.expert_hidden > 0);
+  if (beside) {
+    join();
+    if (span_.first == kNone) {  // so that both start when the inputs are there
+      compute(TaskKind::meet, work, piece, 0.0);
+    }
+  }
+  const auto start = last_;
+  compute(kind, work, piece, costs.compute);
+  activity.back() = costs.activity;
+  if (beside) {
+    TaskId tensor = kNone;
+    if (costs.tensor_hidden > 0) {
+      tensor = add(TaskKind::tensor_comm, Track::tensor, work, piece, costs.tensor_hidden);
+      wait(tensor, start);
+      gate_ = tensor;
+    }
+    if (costs.expert_hidden > 0) {
+      gate_ = add(TaskKind::expert_comm, Track::expert, work, piece, costs.expert_hidden);
+      wait(gate_, start);
+    }
+    join();
+    wait(last_, tensor == gate_ ? kNone : tensor);
+  } else {
+    block(costs.tensor_hidden > 0 ? TaskKind::tensor_comm : TaskKind::expert_comm,
+          costs.tensor_hidden > 0 ? Track::tensor : Track::expert, work, piece, costs.overflow);
+  }
+  block(TaskKind::tensor_comm, Track::tensor, work, piece, costs.tensor);
+  block(TaskKind::expert_comm, Track::expert, work, piece, costs.expert);
+  if (costs.host > 0) {
+    compute(TaskKind::host, work, piece, costs.host);
+  }
+}
+
+double StepGraph::exchange_s(Work work, std::span<const TaskKind> kinds) const {
+  double sum = 0;
+  for (const auto& piece : stage(work).pieces) {
+    for (const auto kind : kinds) {
+      const auto& ep = times_of(piece, kind).ep;
+      sum += static_cast<double>(piece.repeat) * (ep.exposed + ep.hidden).raw();
+    }
+  }
+  return sum;
+}
+
+void StepGraph::add_pair(const Slot& slot) {
+  compute(TaskKind::meet, slot.work, 0, 0.0);
+  const auto start = last_;
+  compute(TaskKind::host, slot.work, 0,
+          plan_.host_per_micro_batch.raw() / static_cast<double>(plan_.chunks));
+  const double before = span_.compute_s;
+  add_pair_pieces(slot);
+  const double kernels = span_.compute_s - before;
+  const double exchange = exchange_s(slot.work, kForward) + exchange_s(slot.backward, kBackward);
+  const double exposed = (1 - plan_.pair_overlap) * std::min(kernels, exchange);
+  // Where the exchange is longer, compute is what partly fails to hide.
+  add_exchange(slot, kernels < exchange ? exchange : exchange - exposed, start);
+  block(TaskKind::expert_comm, Track::expert, slot.work, 0, exposed);
+  join();
+  forward_[key(slot.work)] = {start, last_};
+  backward_[key(slot.backward)] = {start, last_};
+  block_on_send(slot.work, true);
+  block_on_send(slot.backward, false);
+}
+
+// Forward and backward kernels in turn.
+void StepGraph::add_pair_pieces(const Slot& slot) {
+  const auto down = stage(slot.work).pieces.size(), up = stage(slot.backward).pieces.size();
+  if (!detailed(TaskKind::forward, slot.work) &&
+      !detailed(TaskKind::backward_input, slot.backward)) {
+    add_work(slot.work, kForward, true);
+    add_work(slot.backward, kBackward, true);
+    return;
+  }
+  for (std::size_t i = 0; i < std::max(down, up); ++i) {
+    if (i < down) {
+      add_piece(slot.work, i, kForward, true);
+    }
+    if (i < up) {
+      add_piece(slot.backward, up - 1 - i, kBackward, true);
+    }
+  }
+}
+
+// The all-to-all that kernels hide: it holds units while it runs.
+void StepGraph::add_exchange(const Slot& slot, double hidden, TaskId start) {
+  if (hidden <= 0) {
+    return;
+  }
+  const std::size_t parts =
+      options_.per_layer ? stage(slot.work).pieces.size() + stage(slot.backward).pieces.size() : 1;
+  TaskId last = kNone;
+  for (std::size_t i = 0; i < parts; ++i) {
+    last = add(TaskKind::expert_comm, Track::expert, i % 2 == 0 ? slot.work : slot.backward, i / 2,
+               hidden / static_cast<double>(parts));
+    wait(last, start);
+    if (plan_.held_units > 0 && !plan_.held_throughout) {
+      graph.hold_units(last, rank_, plan_.held_units);
+    }
+  }
+  join();
+  gate_ = last;
+}
+
+void StepGraph::block_on_send(Work work, bool forward) {
+  if (crosses(work, forward)) {
+    const double seconds = (1 - plan_.p2p_overlap) * plan_.p2p.raw();
+    if (seconds > 0) {
+      compute(TaskKind::send, work, 0, seconds);
+      span_.compute_s -= seconds;
+    }
+  }
+}
+
+}  // namespace jevons::sim

@@ -1,0 +1,188 @@
+#include "jevons/sim/event_train.hpp"
+
+#include <doctest/doctest.h>
+
+#include <numeric>
+
+using namespace jevons;
+using namespace jevons::sim;
+
+namespace {
+
+PassTimes pass(double compute, double tp_exposed, double tp_hidden, double ep, double host) {
+  PassTimes out;
+  out.compute = Seconds(compute);
+  out.tp = {Seconds(tp_exposed), Seconds(tp_hidden)};
+  out.ep = {Seconds(ep), Seconds(0.0)};
+  out.host = Seconds(host);
+  out.flops = Flops(compute * 1e12);
+  out.hbm = Bytes(compute * 1e9);
+  return out;
+}
+
+PieceTimes layer(double scale, long repeat) {
+  PieceTimes out;
+  out.name = "layer";
+  out.forward = pass(scale, 0.1, 0.4, 0.2, 0.0);
+  out.backward_input = pass(1.1 * scale, 0.1, 1.5 * scale, 0.2, 2.2);
+  out.backward_weight = pass(0.9 * scale, 0.0, 0.0, 0.0, 0.0);
+  out.recompute = pass(0.3 * scale, 0.0, 0.0, 0.0, 0.0);
+  out.repeat = repeat;
+  out.activation = Bytes(10);
+  return out;
+}
+
+// Uneven stages, every kind of communication.
+TrainingPlan full_plan(Schedule schedule, long chunks) {
+  TrainingPlan plan;
+  plan.schedule = schedule;
+  plan.ranks = 4;
+  plan.chunks = chunks;
+  plan.micro_batches = 12;
+  plan.p2p = Seconds(0.05);
+  plan.p2p_overlap = 0.6;
+  plan.dp_overlap = 0.7;
+  plan.gather_overlap = 0.5;
+  plan.pair_overlap = 0.8;
+  plan.held_units = 20;
+  plan.compute_units = 132;
+  plan.host_per_micro_batch = Seconds(0.02);
+  plan.host_per_step = Seconds(0.3);
+  for (long s = 0; s < 4 * chunks; ++s) {
+    StageTimes stage;
+    stage.pieces = {layer(1.0, 2), layer(0.6, s % 2 + 1)};
+    stage.weights = Bytes(1000);
+    stage.gradient_reduce = Seconds(0.8);
+    stage.parameter_gather = Seconds(0.4);
+    stage.optimizer_step = Seconds(0.25);
+    plan.stages.push_back(stage);
+  }
+  plan.stages.back().pieces.push_back(layer(0.4, 1));
+  return plan;
+}
+
+const std::vector<std::pair<Schedule, long>> kSchedules{{Schedule::gpipe, 1},
+                                                        {Schedule::one_f_one_b, 1},
+                                                        {Schedule::interleaved, 3},
+                                                        {Schedule::zb_h1, 1},
+                                                        {Schedule::dualpipe, 1}};
+
+double step(const TrainingPlan& plan, const EventOptions& options = {}) {
+  return play_training(plan, options).step().raw();
+}
+
+}  // namespace
+
+TEST_CASE("event training: a single rank takes the sum of what it does") {
+  TrainingPlan plan = full_plan(Schedule::one_f_one_b, 1);
+  plan.ranks = 1;
+  plan.stages.resize(1);
+  plan.stages[0].pieces = {layer(1.0, 2)};
+  // Forward: 1.0 + 0.1 + 0.2 = 1.3. Input gradient: max(1.1, 1.5) + 0.3 = 1.8, the host takes 2.2.
+  // Weight 0.9, recompute 0.3. Two layers, 12 micro-batches: 24 · 4.7 = 112.8, host 12 · 0.02, the
+  // first beside the gather. Gather 0.2 exposed, then 0.2 before the first forward. Reduce 0.7 ·
+  // 0.8 after the last weight gradient of the only piece, then 0.24. Optimizer 0.25, host 0.3.
+  const double expected = 112.8 + 0.22 + 0.2 + 0.2 + 0.56 + 0.24 + 0.25 + 0.3;
+  CHECK(step(plan) == doctest::Approx(expected).epsilon(1e-9));
+}
+
+TEST_CASE("event training: a task per layer takes as long as a task per stage") {
+  for (const auto& [schedule, chunks] : kSchedules) {
+    CAPTURE(to_string(schedule));
+    auto plan = full_plan(schedule, chunks);
+    CHECK(step(plan, {.per_layer = true}) == doctest::Approx(step(plan)).epsilon(1e-9));
+    // Units held while compute waits for tensor-parallel communication slow nobody.
+    plan.held_throughout = false;
+    CHECK(step(plan, {.per_layer = true}) == doctest::Approx(step(plan)).epsilon(0.01));
+  }
+}
+
+TEST_CASE("event training: the seconds of every rank add up to the step") {
+  for (const auto& [schedule, chunks] : kSchedules) {
+    CAPTURE(to_string(schedule));
+    const auto played = play_training(full_plan(schedule, chunks));
+    for (const auto& rank : played.ranks) {
+      CHECK(rank.compute + rank.exposed_comm + rank.host + rank.optimizer + rank.bubble ==
+            doctest::Approx(played.step().raw()));
+      CHECK(rank.bubble > 0);
+      CHECK(rank.exposed_comm > 0);
+    }
+    CHECK(std::accumulate(played.critical_s.begin(), played.critical_s.end(), 0.0) ==
+          doctest::Approx(played.step().raw()));
+  }
+}
+
+TEST_CASE("event training: all FLOPs of the plan are played, whatever the resolution") {
+  for (const auto& [schedule, chunks] : kSchedules) {
+    CAPTURE(to_string(schedule));
+    const auto plan = full_plan(schedule, chunks);
+    double expected = 0;
+    for (const auto& stage : plan.stages) {
+      for (const auto& piece : stage.pieces) {
+        expected += 12.0 * static_cast<double>(piece.repeat) *
+                    (piece.forward.flops + piece.backward_input.flops +
+                     piece.backward_weight.flops + piece.recompute.flops)
+                        .raw();
+      }
+    }
+    for (const bool per_layer : {false, true}) {
+      const auto played = play_training(plan, {.per_layer = per_layer});
+      double tasks = 0, series = 0;
+      for (const auto& activity : played.activity) {
+        tasks += activity.flops;
+      }
+      for (std::size_t rank = 0; rank < 4; ++rank) {
+        const auto over_time = activity_over_time(played, rank, 64);
+        for (const double rate : over_time.flops_per_s) {
+          series += rate * played.step().raw() / 64;
+        }
+      }
+      CHECK(tasks == doctest::Approx(expected));
+      CHECK(series == doctest::Approx(expected));
+    }
+  }
+}
+
+TEST_CASE("event training: memory ends where it began and never falls below the weights") {
+  for (const auto& [schedule, chunks] : kSchedules) {
+    const auto played = play_training(full_plan(schedule, chunks));
+    for (const auto& samples : played.memory) {
+      CHECK(samples.back().value == doctest::Approx(samples.front().value));
+      double time = 0;
+      for (const auto& sample : samples) {
+        CHECK(sample.time_s >= time);
+        CHECK(sample.value >= samples.front().value - 1e-9);
+        time = sample.time_s;
+      }
+    }
+  }
+}
+
+TEST_CASE("event training: replicas that do the same take as long as one of them") {
+  for (const auto& [schedule, chunks] : kSchedules) {
+    const auto plan = full_plan(schedule, chunks);
+    CHECK(step(plan, {.replicas = 3}) == doctest::Approx(step(plan)).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("event training: one straggler in one replica holds up all") {
+  auto plan = full_plan(Schedule::one_f_one_b, 1);
+  std::vector<double> slowdown(12, 1.0);
+  slowdown[6] = 3.0;  // replica 1, rank 2
+  const double held_up = step(plan, {.replicas = 3, .slowdown = slowdown});
+  std::vector<double> alone(4, 1.0);
+  alone[2] = 3.0;
+  CHECK(held_up == doctest::Approx(step(plan, {.slowdown = alone})));
+  CHECK(held_up > 1.15 * step(plan));
+}
+
+TEST_CASE("event training: holding units the whole pair long costs no less than while needed") {
+  auto plan = full_plan(Schedule::dualpipe, 1);
+  const double throughout = step(plan);
+  plan.held_throughout = false;
+  const double while_needed = step(plan);
+  plan.held_units = 0;
+  const double free = step(plan);
+  CHECK(throughout > while_needed);
+  CHECK(while_needed > free);
+}

@@ -19,7 +19,7 @@ std::vector<long> spread_layers(long layers, long stages) {
     missing -= taken;
   };
   take(counts.back(), most);
-  take(counts.front(), most - 1);
+  take(counts.front(), most);
   while (missing > 0) {
     const long before = missing;
     for (std::size_t i = counts.size(); i-- > 0 && missing > 0;) {
@@ -36,11 +36,12 @@ std::vector<StageLayout> stage_layout(const workloads::ModelConfig& model,
                                       const workloads::Parallelism& parallelism, bool mtp) {
   const long stages = parallelism.pp * parallelism.vpp;
   const long layers = static_cast<long>(model.layers.size());
-  if (layers < stages - 1 || layers < 1) {
+  if (layers < stages - 2 || layers < 1) {
     throw bad_input("/parallelism/pp",
                     std::to_string(stages) + " pipeline stages (pp x vpp) for " +
                         std::to_string(layers) + " layers",
-                    "allowed: pp x vpp of at most " + std::to_string(layers));
+                    "allowed: pp x vpp of at most " + std::to_string(layers + 2) +
+                        " (embedding and head may have stages of their own)");
   }
   std::vector<StageLayout> out(static_cast<std::size_t>(stages));
   const std::vector<long> counts = spread_layers(layers, stages);

@@ -21,11 +21,16 @@ struct CommTime {
 struct PassTimes {
   Seconds compute;      ///< kernels, alone on the whole chip
   CommTime tp, cp, ep;  ///< tensor, context and expert parallel
+  CommTime dp;          ///< FSDP: gathers of weights, reductions of gradients, per layer
   Seconds host;         ///< floor: the host cannot launch the pass faster than this
   Flops flops;
   Bytes hbm;
-  [[nodiscard]] Seconds exposed_comm() const { return tp.exposed + cp.exposed + ep.exposed; }
-  [[nodiscard]] Seconds hidden_comm() const { return tp.hidden + cp.hidden + ep.hidden; }
+  [[nodiscard]] Seconds exposed_comm() const {
+    return tp.exposed + cp.exposed + ep.exposed + dp.exposed;
+  }
+  [[nodiscard]] Seconds hidden_comm() const {
+    return tp.hidden + cp.hidden + ep.hidden + dp.hidden;
+  }
 };
 
 /// One layer, the embedding, the head or an MTP module: what the trace shows as a slice.

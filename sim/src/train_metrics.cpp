@@ -1,0 +1,146 @@
+#include "train_metrics.hpp"
+
+#include "jevons/sim/money.hpp"
+#include "jevons/sim/power.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace jevons::sim::detail {
+namespace {
+
+double tokens_per_step(const Scenario& s) {
+  return s.train.global_batch_sequences * s.train.sequence_length;
+}
+
+std::string text(const char* format, double a, double b) {
+  char buffer[160];
+  std::snprintf(buffer, sizeof buffer, format, a, b);
+  return buffer;
+}
+
+}  // namespace
+
+void add_step_metrics(const Scenario& s, const TrainingPlanReport& report, const TrainingTime& t,
+                      Result& result) {
+  Metrics& m = result.metrics;
+  const double step = t.step.raw(), count = static_cast<double>(s.cluster.count);
+  const double rate = tokens_per_step(s) / step;
+  const workloads::ModelCounts counts = workloads::count(s.model);
+  const workloads::TrainingFlops flops =
+      workloads::training_flops_per_token(s.model, s.train.sequence_length, s.train.mtp);
+  const double model = s.train.causal ? flops.causal : flops.noncausal;
+  const double peak = s.cluster.accelerator.peak({Format::bf16, 0}).raw();
+  const double achieved = model * rate / count;
+  m.set("step_time_s", step);
+  m.set("tokens_per_s", rate);
+  m.set("tokens_per_s_per_accelerator", rate / count);
+  m.set("parameters_total", counts.parameters_total);
+  m.set("parameters_active", counts.parameters_active);
+  m.set("model_flops_per_token", model);
+  m.set("model_flops_per_token_noncausal", flops.noncausal);
+  m.set("model_flops_per_s_per_accelerator", achieved);
+  m.set("mfu", achieved / peak);
+  m.set("mfu_noncausal", flops.noncausal * rate / count / peak);
+  m.set("hfu", (model + report.recompute_flops_per_token) * rate / count / peak);
+  m.set("bubble_fraction", t.bubble.raw() / step);
+  m.set("exposed_comm_fraction", (t.exposed_comm + t.p2p + t.data_parallel).raw() / step);
+  m.set("optimizer_fraction", t.optimizer.raw() / step);
+}
+
+void add_memory_metrics(const Scenario& s, const TrainingMemory& memory, Result& result) {
+  const StageMemory& peak = memory.peak();
+  Metrics& m = result.metrics;
+  const double activations = (peak.activations + peak.logits).raw();
+  m.set("memory_peak_bytes", peak.total().raw());
+  m.set("memory_capacity_bytes", s.cluster.accelerator.require("memory_bytes"));
+  m.set("memory_weights_bytes", peak.weights.raw());
+  m.set("memory_gradients_bytes", peak.gradients.raw());
+  m.set("memory_optimizer_bytes", peak.optimizer.raw());
+  m.set("memory_activations_bytes", activations);
+  m.set("memory_buffers_bytes", peak.buffers.raw());
+  m.set_flag("fits", memory.fits());
+  Breakdown b{"memory_peak_bytes", peak.total().raw(), "bytes", {}, ""};
+  b.formula = "pipeline rank " + std::to_string(memory.worst) + " holds the most";
+  const auto child = [&b](const char* name, Bytes value) {
+    b.children.push_back({name, value.raw(), "bytes", {}, ""});
+  };
+  child("weights", peak.weights);
+  child("gradients", peak.gradients);
+  child("optimizer", peak.optimizer);
+  child("activations", peak.activations);
+  child("logits", peak.logits);
+  child("buffers", peak.buffers);
+  result.breakdown.push_back(std::move(b));
+  if (!memory.fits()) {
+    Infeasible why;
+    why.reason = text("needs %.1f GB on the worst stage, %.1f GB can be used",
+                      peak.total().raw() / 1e9, memory.capacity.raw() / 1e9);
+    why.smallest_change = smallest_change_that_fits(s);
+    result.infeasible = why;
+  }
+}
+
+void add_run_metrics(const Scenario& s, const TrainingPlanReport& report, const TrainingTime& t,
+                     Result& result) {
+  Metrics& m = result.metrics;
+  const double step = t.step.raw(), count = static_cast<double>(s.cluster.count);
+  const double rate = tokens_per_step(s) / step;
+  std::optional<PowerEstimate> watts;
+  if (power_known(s.cluster)) {
+    Activity activity;
+    activity.flops_per_s = report.rank_flops / step;
+    activity.format = s.precision.gemm;
+    activity.bytes_per_s = report.rank_bytes / step;
+    watts = power(activity, s.cluster, s.power);
+    m.set("power_w_per_accelerator", watts->chip.raw());
+    m.set("it_power_w_per_accelerator", watts->it.raw());
+    m.set("tokens_per_j", rate / (count * watts->it.raw()));
+  } else {
+    result.warnings.push_back({"no_power_figure",
+                               "the accelerator has no power figure: watts and energy are left out",
+                               "/cluster/accelerator"});
+  }
+  if (!s.train.tokens) return;
+  double useful = 1;
+  if (s.train.failures) {
+    // What a checkpoint must hold, over a share of storage bandwidth that stands for a parallel
+    // file system; it only matters when the interval is optimised.
+    const Bytes saved((m.number("memory_weights_bytes").value_or(0) +
+                       m.number("memory_optimizer_bytes").value_or(0)));
+    const Seconds write =
+        checkpoint_write_time(saved, Bandwidth(s.stack.at("checkpoint_bandwidth")));
+    useful = goodput(*s.train.failures, s.cluster.count, write).fraction;
+  }
+  m.set("goodput_fraction", useful);
+  if (!(useful > 0)) {
+    result.warnings.push_back({"no_progress", "failures eat all progress", "/train/failures"});
+    return;
+  }
+  const double wall = *s.train.tokens / rate / useful;
+  const double hours = wall * count / kSecondsPerHour;
+  m.set("wall_time_s", wall);
+  m.set("accelerator_hours", hours);
+  const Watts it = watts ? watts->it : Watts(0);
+  if (const auto price = hourly_price(s.price, it, s.power.pue, s.cluster.count)) {
+    const double cost = hours * price->usd_per_accelerator_hour;
+    m.set("cost_usd", cost);
+    m.set("usd_per_mtok", cost / (*s.train.tokens / 1e6));
+    Breakdown b{"cost_usd", cost, "usd", {}, ""};
+    b.formula = text("%.4g accelerator-hours x %.4g USD", hours, price->usd_per_accelerator_hour);
+    for (const Breakdown& part : price->parts) {
+      b.children.push_back({part.name, part.value * hours, "usd", {}, part.formula});
+    }
+    result.breakdown.push_back(std::move(b));
+  } else {
+    result.warnings.push_back({"no_price", "no price is known: cost is left out", "/price"});
+  }
+  if (!watts) return;
+  const Joules energy(watts->it.raw() * count * wall);
+  m.set("energy_j", energy.raw());
+  m.set("facility_energy_j", energy.raw() * s.power.pue);
+  m.set("co2e_kg", co2e_kg(energy * s.power.pue, s.power.grid_gco2e_per_kwh));
+}
+
+}  // namespace jevons::sim::detail

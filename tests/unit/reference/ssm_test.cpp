@@ -2,11 +2,16 @@
 
 #include "random.hpp"
 
+#include "jevons/workloads/graph.hpp"
+
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <variant>
 
 using namespace jevons::reference;
+namespace wl = jevons::workloads;
 
 namespace {
 
@@ -78,9 +83,61 @@ TEST_CASE("SSD: a decode step takes two multiply-adds and one decay per state el
   CHECK(meter.multiply_adds == 2 * elements);
   CHECK(meter.other_flops == elements);
   CHECK(meter.of(TensorClass::kv_cache) == 4 * elements);  // 16 bits, read and written
-  // Chunks of Q: Q (Q + 1) / 2 pairs of N + P, and 2 P N a token across chunks.
+  // Chunks of Q: Q (Q + 1) / 2 pairs of N a group and P a head, and 2 P N a token across chunks.
   Meter chunked;
   SsmState<double> fresh;
   (void)ssm_chunked(input(s, 12, 1), s, 6, fresh, &chunked);
-  CHECK(chunked.multiply_adds == 4 * (2 * 21 * (5 + 3) + 12 * 2 * 3 * 5));
+  CHECK(chunked.multiply_adds == 2 * 21 * (2 * 5 + 4 * 3) + 4 * (12 * 2 * 3 * 5));
+}
+
+TEST_CASE("SSD: the convolution is causal and carries over from one call to the next") {
+  const auto x = random_matrix(9, 3, 1), w = random_matrix(3, 4, 2);
+  const std::vector<double> bias{0.1, 0.2, 0.3};
+  Matrix<double> tail, carried;
+  const auto y = causal_convolution(x, w, bias, tail);
+  for (long t = 0; t < 9; ++t) {
+    for (long c = 0; c < 3; ++c) {
+      double sum = bias[static_cast<std::size_t>(c)];
+      for (long back = 0; back < 4 && back <= t; ++back) sum += w(c, 3 - back) * x(t - back, c);
+      CHECK(y(t, c) == doctest::Approx(sum));
+    }
+    const auto one = causal_convolution(slice_rows(x, t, 1), w, bias, carried);
+    CHECK(largest_difference(one, slice_rows(y, t, 1)) < 1e-14);
+  }
+}
+
+TEST_CASE("counting: scan and convolution of a Mamba-2 layer do what the graphs claim") {
+  const jevons::Json config{
+      {"model_type", "mamba2"}, {"num_hidden_layers", 1}, {"hidden_size", 6}, {"expand", 2},
+      {"head_dim", 3},          {"num_heads", 4},         {"state_size", 5},  {"n_groups", 2},
+      {"conv_kernel", 4},       {"vocab_size", 10}};
+  const wl::ModelConfig model = wl::model_from_config(config, "toy");
+  const SsmShape s{4, 3, 5, 2};
+  const long channels = 12 + 2 * 2 * 5, tokens = 512;
+  const auto scan_of = [](const wl::OperatorGraph& graph) {
+    for (const wl::Operator& op : graph.operators) {
+      if (std::holds_alternative<wl::Scan>(op.shape)) return work_of(op);
+    }
+    return wl::Work{};
+  };
+  // Prefill in chunks of 256, as the graph takes; (s + 1)/2 pairs where it takes s/2.
+  wl::LayerContext context;
+  context.tokens = context.sequence = static_cast<double>(tokens);
+  Meter meter;
+  SsmState<double> state;
+  Matrix<double> tail;
+  const std::vector<double> bias(static_cast<std::size_t>(channels), 0.0);
+  (void)causal_convolution(random_matrix(tokens, channels, 1), random_matrix(channels, 4, 2), bias,
+                           tail, &meter);
+  (void)ssm_chunked(input(s, tokens, 3), s, 256, state, &meter);
+  const double half_pair = static_cast<double>(tokens) * (2 * 5 + 12);
+  CHECK(meter.flops() == scan_of(layer_forward(model, model.layers[0], context)).flops + half_pair);
+  // One decoded token: exactly.
+  wl::DecodeContext step;
+  step.context = 100;
+  Meter one;
+  (void)causal_convolution(random_matrix(1, channels, 1), random_matrix(channels, 4, 2), bias, tail,
+                           &one);
+  (void)ssm_recurrent(input(s, 1, 3), s, state, &one);
+  CHECK(one.flops() == scan_of(layer_decode(model, model.layers[0], step)).flops);
 }

@@ -27,23 +27,34 @@ std::vector<T> decay_sums(const SsmInput<T>& in, const Chunk& k) {
   return out;
 }
 
+/// C Bᵀ of a chunk, lower triangle: once for all heads of a group.
+template <class T>
+Matrix<T> products(const SsmInput<T>& in, const SsmShape& s, const Chunk& k, Meter* meter) {
+  Matrix<T> out(k.count, k.count);
+  for (long i = 0; i < k.count; ++i) {
+    for (long j = 0; j <= i; ++j) {
+      for (long n = k.group * s.state; n < (k.group + 1) * s.state; ++n) {
+        out(i, j) += in.c(k.first + i, n) * in.b(k.first + j, n);
+      }
+      if (meter != nullptr) meter->multiply_adds += static_cast<double>(s.state);
+    }
+  }
+  return out;
+}
+
 /// Y += (L ∘ C Bᵀ) Δ X of one chunk and head.
 template <class T>
 void inside_chunk(const SsmInput<T>& in, const SsmShape& s, const Chunk& k,
-                  const std::vector<T>& sums, Matrix<T>& y, Meter* meter) {
+                  const std::vector<T>& sums, const Matrix<T>& cb, Matrix<T>& y, Meter* meter) {
   for (long i = 0; i < k.count; ++i) {
     for (long j = 0; j <= i; ++j) {
-      T dot{};
-      for (long n = 0; n < s.state; ++n) {
-        dot += in.c(k.first + i, k.group * s.state + n) * in.b(k.first + j, k.group * s.state + n);
-      }
-      const T weight = dot * std::exp(sums[at(i)] - sums[at(j)]) * in.step(k.first + j, k.head);
-      for (long p = 0; p < s.head_dim; ++p) {
-        y(k.first + i, k.head * s.head_dim + p) +=
-            weight * in.x(k.first + j, k.head * s.head_dim + p);
+      const T weight =
+          cb(i, j) * std::exp(sums[at(i)] - sums[at(j)]) * in.step(k.first + j, k.head);
+      for (long p = k.head * s.head_dim; p < (k.head + 1) * s.head_dim; ++p) {
+        y(k.first + i, p) += weight * in.x(k.first + j, p);
       }
       if (meter != nullptr) {
-        meter->multiply_adds += static_cast<double>(s.state + s.head_dim);
+        meter->multiply_adds += static_cast<double>(s.head_dim);
         meter->other_flops += 3;
       }
     }
@@ -126,10 +137,13 @@ Matrix<T> ssm_chunked(const SsmInput<T>& in, const SsmShape& s, long chunk, SsmS
   if (state.size() == 0) state = SsmState<T>(s.heads, s.head_dim * s.state);
   for (long first = 0; first < y.rows(); first += chunk) {
     const long count = std::min(chunk, y.rows() - first);
+    const long per_group = s.heads / s.groups;
+    Matrix<T> cb;
     for (long head = 0; head < s.heads; ++head) {
-      const Chunk k{first, count, head, head / (s.heads / s.groups)};
+      const Chunk k{first, count, head, head / per_group};
+      if (head % per_group == 0) cb = products(in, s, k, meter);
       const std::vector<T> sums = decay_sums(in, k);
-      inside_chunk(in, s, k, sums, y, meter);
+      inside_chunk(in, s, k, sums, cb, y, meter);
       across_chunks(in, s, k, sums, state, y, meter);
     }
   }
@@ -137,8 +151,29 @@ Matrix<T> ssm_chunked(const SsmInput<T>& in, const SsmShape& s, long chunk, SsmS
   return y;
 }
 
-#define JEVONS_INSTANTIATE(T)                                                                  \
-  template Matrix<T> ssm_recurrent(const SsmInput<T>&, const SsmShape&, SsmState<T>&, Meter*); \
+template <class T>
+Matrix<T> causal_convolution(const Matrix<T>& x, const Matrix<T>& w, const std::vector<T>& bias,
+                             Matrix<T>& tail, Meter* meter) {
+  const long taps = w.cols(), channels = x.cols();
+  if (tail.size() == 0) tail = Matrix<T>(taps - 1, channels);
+  Matrix<T> seen = tail;
+  seen.append(x);
+  Matrix<T> y(x.rows(), channels);
+  for (long t = 0; t < x.rows(); ++t) {
+    for (long c = 0; c < channels; ++c) {
+      y(t, c) = bias[at(c)];
+      for (long k = 0; k < taps; ++k) y(t, c) += w(c, k) * seen(t + k, c);
+      if (meter != nullptr) meter->multiply_adds += static_cast<double>(taps);
+    }
+  }
+  tail = slice_rows(seen, x.rows(), taps - 1);
+  return y;
+}
+
+#define JEVONS_INSTANTIATE(T)                                                                      \
+  template Matrix<T> ssm_recurrent(const SsmInput<T>&, const SsmShape&, SsmState<T>&, Meter*);     \
+  template Matrix<T> causal_convolution(const Matrix<T>&, const Matrix<T>&, const std::vector<T>&, \
+                                        Matrix<T>&, Meter*);                                       \
   template Matrix<T> ssm_chunked(const SsmInput<T>&, const SsmShape&, long, SsmState<T>&, Meter*);
 JEVONS_INSTANTIATE(float)
 JEVONS_INSTANTIATE(double)

@@ -2,7 +2,8 @@
 //
 //   h_t = exp(Δ_t A) h_{t-1} + Δ_t x_t B_tᵀ,   y_t = h_t C_t + D x_t      (h: P x N a head)
 // The chunked form (SSD) does the same with matrix products: inside a chunk
-// Y = (L ∘ C Bᵀ) ΔX, between chunks the carried state; exact, not an approximation.
+// Y = (L ∘ C Bᵀ) ΔX, between chunks the carried state; exact, not an approximation. C Bᵀ is made
+// once for the heads of a group. The short convolution before it is causal and depthwise.
 #pragma once
 
 #include "jevons/reference/matrix.hpp"
@@ -34,5 +35,12 @@ template <class T>
 template <class T>
 [[nodiscard]] Matrix<T> ssm_chunked(const SsmInput<T>& in, const SsmShape& shape, long chunk,
                                     SsmState<T>& state, Meter* meter = nullptr);
+
+/// y_t = bias + Σ_k w_k x_{t-K+1+k} of each channel; w: channels x K. `tail` holds the last K - 1
+/// inputs (rows x channels), zeros at first, and is left behind for the next call.
+template <class T>
+[[nodiscard]] Matrix<T> causal_convolution(const Matrix<T>& x, const Matrix<T>& w,
+                                           const std::vector<T>& bias, Matrix<T>& tail,
+                                           Meter* meter = nullptr);
 
 }  // namespace jevons::reference

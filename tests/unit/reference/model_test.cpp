@@ -1,0 +1,206 @@
+// A V3-shaped toy through all its code paths, and its counts against the graphs of the cost model.
+#include "jevons/reference/model.hpp"
+
+#include "random.hpp"
+
+#include "jevons/workloads/graph.hpp"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+using namespace jevons::reference;
+using jevons::Json;
+namespace wl = jevons::workloads;
+
+namespace {
+
+wl::ModelConfig toy(long vocab = 40, long q_rank = 20) {
+  const Json config{{"model_type", "deepseek_v3"},
+                    {"num_hidden_layers", 3},
+                    {"hidden_size", 32},
+                    {"num_attention_heads", 4},
+                    {"q_lora_rank", q_rank},
+                    {"kv_lora_rank", 12},
+                    {"qk_nope_head_dim", 8},
+                    {"qk_rope_head_dim", 4},
+                    {"v_head_dim", 6},
+                    {"intermediate_size", 48},
+                    {"moe_intermediate_size", 10},
+                    {"n_routed_experts", 8},
+                    {"n_shared_experts", 1},
+                    {"num_experts_per_tok", 3},
+                    {"first_k_dense_replace", 1},
+                    {"n_group", 4},
+                    {"topk_group", 2},
+                    {"vocab_size", vocab},
+                    {"num_nextn_predict_layers", 1}};
+  return wl::model_from_config(config, "toy");
+}
+
+wl::ModelConfig toy_gqa() {
+  const Json config{
+      {"hidden_size", 24},        {"num_hidden_layers", 2}, {"num_attention_heads", 4},
+      {"num_key_value_heads", 2}, {"head_dim", 6},          {"intermediate_size", 20},
+      {"vocab_size", 30},         {"sliding_window", 5}};
+  return wl::model_from_config(config, "toy");
+}
+
+std::vector<long> some_tokens(long count, long vocab) {
+  std::vector<long> out;
+  for (long i = 0; i < count; ++i) out.push_back((i * 7 + i * i * 3 + 1) % vocab);
+  return out;
+}
+
+/// FLOPs of a graph, and bytes of its weights and caches. Element-wise operators claim FLOPs only
+/// where they hold a product (the router).
+struct Claim {
+  double flops = 0, weights = 0, kv_cache = 0;
+};
+Claim claim_of(const wl::OperatorGraph& graph) {
+  Claim sum;
+  for (const wl::Operator& op : graph.operators) {
+    const wl::Work w = work_of(op);
+    sum.flops += w.flops;
+    sum.weights += w.bytes[static_cast<std::size_t>(TensorClass::weights)];
+    sum.kv_cache += w.bytes[static_cast<std::size_t>(TensorClass::kv_cache)];
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("toy model: decoding token by token gives the prompt's own logits") {
+  for (const auto& config : {toy(), toy(40, 0), toy_gqa()}) {
+    const Model<double> model(config, 1);
+    const auto tokens = some_tokens(11, config.vocab);
+    Cache<double> prompt, growing;
+    const auto expected = model.logits(model.hidden(tokens, prompt, MlaMode::expanded));
+    for (long t = 0; t < 11; ++t) {
+      const auto h =
+          model.hidden({tokens[static_cast<std::size_t>(t)]}, growing, MlaMode::absorbed);
+      CHECK(largest_difference(model.logits(h), slice_rows(expected, t, 1)) < 1e-11);
+    }
+    // Chunked prefill: 5 + 4 + 2 tokens.
+    Cache<double> chunks;
+    long done = 0;
+    for (const long size : {5L, 4L, 2L}) {
+      const auto h = model.hidden({tokens.begin() + done, tokens.begin() + done + size}, chunks,
+                                  MlaMode::expanded);
+      CHECK(largest_difference(model.logits(h), slice_rows(expected, done, size)) < 1e-11);
+      done += size;
+    }
+  }
+}
+
+TEST_CASE("toy model: float agrees with double to float's rounding") {
+  const Model<double> exact(toy(), 3);
+  const Model<float> single(toy(), 3);
+  Cache<double> a;
+  Cache<float> b;
+  const auto tokens = some_tokens(6, 40);
+  const auto x = exact.logits(exact.hidden(tokens, a, MlaMode::expanded));
+  const auto y = single.logits(single.hidden(tokens, b, MlaMode::absorbed));
+  double worst = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    worst = std::max(worst, std::abs(x.data()[i] - static_cast<double>(y.data()[i])));
+  }
+  CHECK(worst < 2e-5);
+  CHECK(worst > 0);
+}
+
+TEST_CASE("toy model: MTP with verification says exactly what greedy decoding says") {
+  long accepted = 0, refused = 0;
+  for (unsigned seed = 0; seed < 12; ++seed) {
+    const Model<double> model(toy(4), seed);  // four tokens: drafts are right now and then
+    const auto plain = generate(model, {1, 2, 0, 3}, 30);
+    const auto fast = generate_with_mtp(model, {1, 2, 0, 3}, 30);
+    CHECK(fast.tokens == plain.tokens);
+    CHECK(fast.steps <= plain.steps);
+    accepted += fast.accepted;
+    refused += fast.drafted - fast.accepted;
+  }
+  CHECK(accepted > 20);  // both ways out of verification were taken
+  CHECK(refused > 20);
+}
+
+TEST_CASE("counting: a prefill does what the training graph claims but for half the diagonal") {
+  for (const auto& config : {toy(), toy(40, 0), toy_gqa()}) {
+    const Model<double> model(config, 1);
+    const long tokens = 64;
+    wl::LayerContext context;
+    context.tokens = context.sequence = static_cast<double>(tokens);
+    context.training = false;
+    auto x = random_matrix(tokens, config.hidden, 5);
+    for (std::size_t i = 0; i < config.layers.size(); ++i) {
+      const wl::Layer& layer = config.layers[i];
+      Meter meter;
+      Matrix<double> cache;
+      x = model.layer(static_cast<long>(i), x, cache, MlaMode::expanded, &meter);
+      const Claim claim = claim_of(layer_forward(config, layer, context));
+      const wl::Attention& a = layer.attention;
+      const double widths = static_cast<double>(a.heads * (a.qk_dim + a.v_dim));
+      // Windows of w: the claim drops half a key of each query on the ramp, none of the others.
+      const double on_ramp =
+          a.window > 0 ? static_cast<double>(a.window) : static_cast<double>(tokens);
+      CAPTURE(i);
+      CHECK(meter.flops() == doctest::Approx(claim.flops + on_ramp * widths).epsilon(1e-12));
+      CHECK(meter.of(TensorClass::weights) == claim.weights);
+    }
+  }
+}
+
+TEST_CASE("counting: a whole prefill is 2 N_mm a token, router and attention apart") {
+  const auto config = toy();
+  const Model<double> model(config, 2);
+  const long tokens = 16;
+  Meter meter;
+  Cache<double> cache;
+  (void)model.logits(model.hidden(some_tokens(tokens, 40), cache, MlaMode::expanded, &meter),
+                     &meter);
+  const wl::ModelCounts c = count(config);
+  const double pairs = 16 * 17 / 2.0;
+  const double attention = 3 * pairs * 4 * (12 + 6);  // three layers, four heads
+  CHECK(meter.multiply_adds ==
+        static_cast<double>(tokens) * (c.matmul_parameters + c.router_parameters) + attention);
+  // The MTP module: one more layer, its projection and the shared head.
+  Meter extra;
+  Cache<double> draft;
+  const auto h = model.hidden(some_tokens(tokens, 40), draft, MlaMode::expanded);
+  Cache<double> mtp;
+  (void)model.logits(
+      model.mtp_hidden(0, h, some_tokens(tokens, 40), mtp, MlaMode::expanded, &extra), &extra);
+  const wl::Layer& layer = mtp_layer(config);
+  const double parameters = attention_parameters(config, layer.attention) +
+                            ffn_matmul_parameters(config, layer.ffn) +
+                            router_parameters(config, layer.ffn) + 2.0 * 32 * 32 + 40.0 * 32;
+  CHECK(extra.multiply_adds == static_cast<double>(tokens) * parameters + pairs * 4 * (12 + 6));
+}
+
+TEST_CASE("counting: a decode step of one sequence does and reads what the step graph claims") {
+  for (const auto& config : {toy(), toy(40, 0), toy_gqa()}) {
+    const Model<double> model(config, 1);
+    for (const long context : {1L, 7L, 30L}) {
+      wl::DecodeContext step;
+      step.sequences = 1;
+      step.context = static_cast<double>(context);
+      for (std::size_t i = 0; i < config.layers.size(); ++i) {
+        Matrix<double> cache;
+        if (context > 1) {
+          (void)model.layer(static_cast<long>(i), random_matrix(context - 1, config.hidden, 7),
+                            cache, MlaMode::expanded);
+        }
+        Meter meter;
+        (void)model.layer(static_cast<long>(i), random_matrix(1, config.hidden, 8), cache,
+                          MlaMode::absorbed, &meter);
+        const Claim claim = claim_of(layer_decode(config, config.layers[i], step));
+        CAPTURE(i);
+        CAPTURE(context);
+        CHECK(meter.flops() == doctest::Approx(claim.flops).epsilon(1e-12));
+        CHECK(meter.of(TensorClass::weights) == doctest::Approx(claim.weights).epsilon(1e-12));
+        if (context > 1) CHECK(meter.of(TensorClass::kv_cache) == claim.kv_cache);
+      }
+    }
+  }
+}

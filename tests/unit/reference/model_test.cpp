@@ -2,74 +2,14 @@
 #include "jevons/reference/model.hpp"
 
 #include "random.hpp"
-
-#include "jevons/workloads/graph.hpp"
+#include "toy.hpp"
 
 #include <doctest/doctest.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 
 using namespace jevons::reference;
-using jevons::Json;
 namespace wl = jevons::workloads;
-
-namespace {
-
-wl::ModelConfig toy(long vocab = 40, long q_rank = 20) {
-  const Json config{{"model_type", "deepseek_v3"},
-                    {"num_hidden_layers", 3},
-                    {"hidden_size", 32},
-                    {"num_attention_heads", 4},
-                    {"q_lora_rank", q_rank},
-                    {"kv_lora_rank", 12},
-                    {"qk_nope_head_dim", 8},
-                    {"qk_rope_head_dim", 4},
-                    {"v_head_dim", 6},
-                    {"intermediate_size", 48},
-                    {"moe_intermediate_size", 10},
-                    {"n_routed_experts", 8},
-                    {"n_shared_experts", 1},
-                    {"num_experts_per_tok", 3},
-                    {"first_k_dense_replace", 1},
-                    {"n_group", 4},
-                    {"topk_group", 2},
-                    {"vocab_size", vocab},
-                    {"num_nextn_predict_layers", 1}};
-  return wl::model_from_config(config, "toy");
-}
-
-wl::ModelConfig toy_gqa() {
-  const Json config{
-      {"hidden_size", 24},        {"num_hidden_layers", 2}, {"num_attention_heads", 4},
-      {"num_key_value_heads", 2}, {"head_dim", 6},          {"intermediate_size", 20},
-      {"vocab_size", 30},         {"sliding_window", 5}};
-  return wl::model_from_config(config, "toy");
-}
-
-std::vector<long> some_tokens(long count, long vocab) {
-  std::vector<long> out;
-  for (long i = 0; i < count; ++i) out.push_back((i * 7 + i * i * 3 + 1) % vocab);
-  return out;
-}
-
-/// FLOPs of a graph, and bytes of its weights and caches. Element-wise operators claim FLOPs only
-/// where they hold a product (the router).
-struct Claim {
-  double flops = 0, weights = 0, kv_cache = 0;
-};
-Claim claim_of(const wl::OperatorGraph& graph) {
-  Claim sum;
-  for (const wl::Operator& op : graph.operators) {
-    const wl::Work w = work_of(op);
-    sum.flops += w.flops;
-    sum.weights += w.bytes[static_cast<std::size_t>(TensorClass::weights)];
-    sum.kv_cache += w.bytes[static_cast<std::size_t>(TensorClass::kv_cache)];
-  }
-  return sum;
-}
-
-}  // namespace
 
 TEST_CASE("toy model: decoding token by token gives the prompt's own logits") {
   for (const auto& config : {toy(), toy(40, 0), toy_gqa()}) {

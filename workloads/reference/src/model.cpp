@@ -34,18 +34,6 @@ class Random {
   std::mt19937 engine_;
 };
 
-MlaShape mla_shape(const workloads::ModelConfig& model, const workloads::Attention& a) {
-  MlaShape s;
-  s.hidden = model.hidden;
-  s.heads = a.heads;
-  s.q_rank = a.q_lora_rank;
-  s.kv_rank = a.kv_lora_rank;
-  s.nope = a.nope_dim;
-  s.rope = a.rope_dim;
-  s.v_dim = a.v_dim;
-  return s;
-}
-
 template <class T>
 FfnWeights<T> make_ffn(Random<T>& random, long hidden, long width) {
   return {random.matrix(hidden, 2 * width), random.matrix(width, hidden)};
@@ -130,6 +118,18 @@ Distribution last_row(const Matrix<T>& logits, long row) {
 }
 
 }  // namespace
+
+MlaShape mla_shape(const workloads::ModelConfig& model, const workloads::Attention& a) {
+  MlaShape s;
+  s.hidden = model.hidden;
+  s.heads = a.heads;
+  s.q_rank = a.q_lora_rank;
+  s.kv_rank = a.kv_lora_rank;
+  s.nope = a.nope_dim;
+  s.rope = a.rope_dim;
+  s.v_dim = a.v_dim;
+  return s;
+}
 
 template <class T>
 void Cache<T>::truncate(long tokens) {

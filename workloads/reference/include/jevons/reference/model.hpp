@@ -54,6 +54,10 @@ struct Cache {
   void truncate(long tokens);
 };
 
+/// The shape of an MLA layer of a model.
+[[nodiscard]] MlaShape mla_shape(const workloads::ModelConfig& model,
+                                 const workloads::Attention& attention);
+
 enum class MlaMode { expanded, absorbed };
 
 template <class T>
@@ -74,6 +78,7 @@ class Model {
   [[nodiscard]] Matrix<T> layer(long index, const Matrix<T>& x, Matrix<T>& cache, MlaMode mode,
                                 Meter* meter = nullptr) const;
   [[nodiscard]] const ModelWeights<T>& weights() const { return weights_; }
+  [[nodiscard]] ModelWeights<T>& weights() { return weights_; }
   [[nodiscard]] const workloads::ModelConfig& config() const { return config_; }
 
  private:

@@ -4,9 +4,14 @@
 #include "jevons/core/json_reader.hpp"
 #include "jevons/sim/result.hpp"
 
+#include <string_view>
+
 namespace jevons::reports {
 
 /// No NaN or Infinity is written: such a metric becomes null and a warning says why.
-[[nodiscard]] Json result_to_json(const sim::Result& result);
+/// `inputs_sha256` is the SHA-256 of `inputs` as compact JSON in the order written. A breakdown
+/// part is {"value", "unit", "formula"?, "parts"?}; the operators that were costed are the array
+/// breakdown.operators. `infeasible` is present only when the job cannot run.
+[[nodiscard]] Json result_to_json(const sim::Result& result, std::string_view version);
 
 }  // namespace jevons::reports

@@ -133,6 +133,14 @@ struct InputSource {
   Source source;
 };
 
+/// What the scenario named or gave inline, as JSON text: what a resolved scenario is written from.
+struct Origin {
+  std::string model, model_overrides, accelerator;  ///< JSON text; empty when there was none
+  hwmodels::ClusterOverrides overrides;
+  std::string draft_model;
+  std::string stack_file;  ///< path, when the stack is not a preset
+};
+
 struct Scenario {
   std::string name;
   Task task = Task::train;
@@ -148,6 +156,7 @@ struct Scenario {
   PowerSpec power;
   std::vector<InputSource> inputs;  ///< defaults and assumptions taken while resolving
   unsigned long seed = 1;
+  Origin origin;
 };
 
 [[nodiscard]] std::string_view to_string(Task task);

@@ -216,8 +216,8 @@ TEST_CASE("schedules: passes of no length are played too") {
 }
 
 TEST_CASE("schedules: sizes that a schedule cannot have are bad input") {
-  CHECK_THROWS_AS(make_program(Schedule::dualpipe, 3, 1, 12), Error);
-  CHECK_THROWS_AS(make_program(Schedule::dualpipe, 8, 1, 14), Error);
-  CHECK_THROWS_AS(make_program(Schedule::dualpipe, 4, 1, 9), Error);
-  CHECK_THROWS_AS(make_program(Schedule::one_f_one_b, 4, 2, 8), Error);
+  CHECK_THROWS_AS((void)make_program(Schedule::dualpipe, 3, 1, 12), Error);
+  CHECK_THROWS_AS((void)make_program(Schedule::dualpipe, 8, 1, 14), Error);
+  CHECK_THROWS_AS((void)make_program(Schedule::dualpipe, 4, 1, 9), Error);
+  CHECK_THROWS_AS((void)make_program(Schedule::one_f_one_b, 4, 2, 8), Error);
 }

@@ -1,8 +1,7 @@
 #include "jevons/reference/gemm.hpp"
 
 #include "jevons/core/error.hpp"
-
-#include <Eigen/Core>
+#include "jevons/simd/simd.hpp"
 
 #include <algorithm>
 #include <array>
@@ -10,18 +9,6 @@
 
 namespace jevons::reference {
 namespace {
-
-template <class T>
-using Dense = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-template <class T>
-Eigen::Map<const Dense<T>> view(const Matrix<T>& m) {
-  return {m.data().data(), m.rows(), m.cols()};
-}
-template <class T>
-Eigen::Map<Dense<T>> view(Matrix<T>& m) {
-  return {m.data().data(), m.rows(), m.cols()};
-}
 
 void require(bool ok, const char* what) {
   if (!ok) throw Error(ErrorKind::internal, "reference kernels", what);
@@ -87,7 +74,7 @@ Matrix<T> gemm(const Matrix<T>& a, const Matrix<T>& b, Meter* meter, GemmStorage
   require(a.cols() == b.rows(), "gemm: inner sizes differ");
   Matrix<T> c(a.rows(), b.cols());
   if (meter == nullptr) {
-    view(c).noalias() = view(a) * view(b);
+    simd::gemm({a.data().data()}, {b.data().data()}, c.data().data(), c.rows(), c.cols(), a.cols());
   } else {
     counted(
         a, b, c, a.cols(), [&](long i, long k) { return a.index(i, k); },
@@ -101,7 +88,8 @@ Matrix<T> gemm_bt(const Matrix<T>& a, const Matrix<T>& b, Meter* meter, GemmStor
   require(a.cols() == b.cols(), "gemm_bt: inner sizes differ");
   Matrix<T> c(a.rows(), b.rows());
   if (meter == nullptr) {
-    view(c).noalias() = view(a) * view(b).transpose();
+    simd::gemm({a.data().data()}, {b.data().data(), true}, c.data().data(), c.rows(), c.cols(),
+               a.cols());
   } else {
     counted(
         a, b, c, a.cols(), [&](long i, long k) { return a.index(i, k); },
@@ -115,7 +103,8 @@ Matrix<T> gemm_at(const Matrix<T>& a, const Matrix<T>& b, Meter* meter, GemmStor
   require(a.rows() == b.rows(), "gemm_at: inner sizes differ");
   Matrix<T> c(a.cols(), b.cols());
   if (meter == nullptr) {
-    view(c).noalias() = view(a).transpose() * view(b);
+    simd::gemm({a.data().data(), true}, {b.data().data()}, c.data().data(), c.rows(), c.cols(),
+               a.rows());
   } else {
     counted(
         a, b, c, a.rows(), [&](long i, long k) { return a.index(k, i); },

@@ -150,8 +150,9 @@ std::vector<std::vector<long>> choose_keys(const Matrix<T>& scores, long top_k) 
       if (std::isfinite(scores(i, j))) keys.push_back(j);
     }
     if (static_cast<long>(keys.size()) > top_k) {
-      std::stable_sort(keys.begin(), keys.end(),
-                       [&](long a, long b) { return scores(i, a) > scores(i, b); });
+      std::sort(keys.begin(), keys.end(), [&](long a, long b) {
+        return scores(i, a) != scores(i, b) ? scores(i, a) > scores(i, b) : a < b;
+      });
       keys.resize(static_cast<std::size_t>(top_k));
       std::sort(keys.begin(), keys.end());
     }

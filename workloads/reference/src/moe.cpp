@@ -18,8 +18,9 @@ std::size_t at(long i) {
 /// Indices of the `count` largest values among `among`, best first, ties to the lower index.
 template <class T>
 std::vector<long> best(const std::vector<T>& values, std::vector<long> among, long count) {
-  std::stable_sort(among.begin(), among.end(),
-                   [&](long a, long b) { return values[at(a)] > values[at(b)]; });
+  std::sort(among.begin(), among.end(), [&](long a, long b) {
+    return values[at(a)] != values[at(b)] ? values[at(a)] > values[at(b)] : a < b;
+  });
   among.resize(at(std::min(count, static_cast<long>(among.size()))));
   return among;
 }

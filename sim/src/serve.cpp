@@ -1,10 +1,62 @@
+#include "serve_parts.hpp"
+
 #include "jevons/core/error.hpp"
 #include "jevons/sim/run.hpp"
 
 namespace jevons::sim {
 
-Result run_serve(const Scenario& /*scenario*/, const RunOptions& /*options*/) {
-  throw Error(ErrorKind::internal, "", "the serve simulation has not landed yet");
+Instance::Instance(const Scenario& scenario, const workloads::Parallelism& parallelism)
+    : layout{.parallelism = parallelism,
+             .attention_dp = scenario.serve.attention_dp,
+             .redundant_experts = scenario.serve.redundant_experts,
+             .load_max_over_mean = scenario.serve.expert_load_max_over_mean.value_or(0)},
+      engine(scenario, layout),
+      memory(serve_memory(scenario, engine.model(), layout)) {}
+
+namespace {
+
+ServeOutcome estimate(const Scenario& scenario, Instance& instance) {
+  return scenario.serve.traffic.kind == Traffic::Kind::static_batch
+             ? estimate_static(scenario, instance)
+             : estimate_aggregated(scenario, instance);
+}
+
+Result run_disaggregated(const Scenario& scenario) {
+  Result result;
+  result.scenario = scenario;
+  if (!scenario.serve.prefill || !scenario.serve.decode) {
+    throw bad_input("/serve", "disaggregated serving needs both pools, prefill and decode");
+  }
+  Instance prefill(scenario, scenario.serve.prefill->parallelism);
+  Instance decode(scenario, scenario.serve.decode->parallelism);
+  result.infeasible = serve_fit(scenario, decode.memory, decode.layout);
+  if (!result.infeasible) {
+    result.infeasible = serve_fit(scenario, prefill.memory, prefill.layout);
+  }
+  if (result.infeasible) {
+    result.metrics.set_flag("fits", false);
+    return result;
+  }
+  const ServeOutcome outcome = estimate_disaggregated(scenario, prefill, decode);
+  write_serve_metrics(scenario, outcome, decode.memory, decode.engine.gain(), result);
+  return result;
+}
+
+}  // namespace
+
+Result run_serve(const Scenario& scenario, const RunOptions& /*options*/) {
+  if (scenario.serve.mode == ServeMode::disaggregated) return run_disaggregated(scenario);
+  Result result;
+  result.scenario = scenario;
+  Instance instance(scenario, scenario.parallelism);
+  result.infeasible = serve_fit(scenario, instance.memory, instance.layout);
+  if (result.infeasible) {
+    result.metrics.set_flag("fits", false);
+    return result;
+  }
+  const ServeOutcome outcome = estimate(scenario, instance);
+  write_serve_metrics(scenario, outcome, instance.memory, instance.engine.gain(), result);
+  return result;
 }
 
 }  // namespace jevons::sim

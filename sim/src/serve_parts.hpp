@@ -1,0 +1,72 @@
+// What the serving models share: lengths, one instance's engine, what came out. Private to sim.
+#pragma once
+
+#include "jevons/sim/result.hpp"
+#include "jevons/sim/serve_memory.hpp"
+#include "jevons/sim/speculation.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace jevons::sim {
+
+/// Means that a closed form needs.
+struct MeanLengths {
+  double input = 0;          ///< tokens of a prompt, cached ones included
+  double computed = 0;       ///< of those, tokens to compute (at least one)
+  double output = 0;         ///< at least one
+  double output_biased = 0;  ///< E[O²]/E[O]: output length of the requests found in flight
+  [[nodiscard]] double context() const { return input + output_biased / 2; }
+  [[nodiscard]] double prefill_position() const { return input - computed / 2; }
+};
+[[nodiscard]] MeanLengths mean_lengths(const ServeSpec& spec);
+
+struct Statistic {
+  double mean = 0;
+  std::optional<double> p50, p90, p99;  ///< a closed form knows means only
+};
+
+/// Rates are of the whole deployment, work is per accelerator and second.
+struct ServeOutcome {
+  double requests_per_s = 0, input_per_s = 0, output_per_s = 0;
+  std::optional<double> goodput_per_s;
+  double mean_batch = 0;  ///< sequences decoding in one instance
+  Statistic ttft, tpot, itl, e2e;
+  StepWork work_per_s;  ///< time_s: busy fraction
+  // disaggregated: accelerators of the pools and the rates each could sustain or does
+  double prefill_accelerators = 0, decode_accelerators = 0;
+  StepWork prefill_work_per_s;
+  /// Rate of the pool when it has enough to do.
+  double prefill_capacity_input_per_s = 0, decode_capacity_output_per_s = 0;
+  double step_time_s = 0;
+  std::vector<Warning> warnings;
+  std::vector<Breakdown> breakdown;
+};
+
+/// One instance ready to run.
+struct Instance {
+  StepLayout layout;
+  DecodeEngine engine;
+  ServeMemory memory;
+  Instance(const Scenario& scenario, const workloads::Parallelism& parallelism);
+};
+
+/// Sequences one instance can hold: max_batch_sequences and the KV room.
+[[nodiscard]] double sequence_limit(const ServeSpec& spec, const ServeMemory& memory,
+                                    const MeanLengths& lengths);
+
+/// Time in which a sequence's cache crosses from a prefill to a decode instance.
+[[nodiscard]] double kv_transfer_time(const Scenario& scenario, const ServeMemory& memory,
+                                      double tokens, double ranks);
+
+[[nodiscard]] ServeOutcome estimate_static(const Scenario& scenario, Instance& instance);
+/// Closed, offline, Poisson and gamma traffic in closed form.
+[[nodiscard]] ServeOutcome estimate_aggregated(const Scenario& scenario, Instance& instance);
+[[nodiscard]] ServeOutcome estimate_disaggregated(const Scenario& scenario, Instance& prefill,
+                                                  Instance& decode);
+
+void write_serve_metrics(const Scenario& scenario, const ServeOutcome& outcome,
+                         const ServeMemory& memory, double gain, Result& result);
+
+}  // namespace jevons::sim

@@ -56,8 +56,9 @@ Work work(const AttentionCore& a, const Operator& op) {
   const double widths = backward ? 3 * a.qk_dim + 2 * a.v_dim : a.qk_dim + a.v_dim;
   Work w;
   w.flops = 2 * a.batch * a.heads * a.q_len * keys * widths;
-  const double touched = std::min(a.kv_len, limit + (decode ? 0 : a.q_len));
-  const double passes = backward ? 2 : 1;  // read each operand, write its gradient
+  const double touched =
+      std::min(a.kv_len, limit + a.q_len - 1);  // windows of successive queries overlap
+  const double passes = backward ? 2 : 1;       // read each operand, write its gradient
   const double kv = a.batch * a.kv_heads * touched * (a.qk_dim + a.v_dim) * passes *
                     activation_bytes(op.activation_format);
   add(w, decode ? TensorClass::kv_cache : TensorClass::activations, kv);

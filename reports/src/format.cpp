@@ -24,10 +24,6 @@ bool ends(std::string_view name, std::string_view end) {
   return name.ends_with(end);
 }
 
-std::string per_accelerator(std::string text, std::string_view name) {
-  return ends(name, "_per_accelerator") ? text + " per accelerator" : text;
-}
-
 /// The unit of a rate by what is counted.
 std::string format_rate(std::string_view name, double value) {
   if (name.find("flops") != std::string_view::npos) return with_prefix(value, "FLOP/s");
@@ -83,7 +79,7 @@ std::string format_metric(std::string_view name, double value) {
   if (ends(name, "_per_s")) return format_rate(name, value);
   if (ends(name, "_per_s_per_accelerator")) return format_rate(name, value);
   if (name.find("power_w") != std::string_view::npos || ends(name, "_w")) {
-    return per_accelerator(with_prefix(value, "W"), name);
+    return with_prefix(value, "W");
   }
   if (name == "tokens_per_j") return digits(value) + " tok/J";
   if (name.starts_with("joules_per")) return digits(value) + " J/tok";
@@ -118,8 +114,11 @@ std::string metric_label(std::string_view name) {
        {"co2e", "CO2e"},
        {"mtok", "million tokens"}}};
   std::string text(name);
+  if (const std::size_t at = text.find("power_w"); at != std::string::npos) {
+    text.replace(at, 7, "power");
+  }
   for (const std::string_view unit : {"_s", "_j", "_w", "_kg", "_bytes", "_usd"}) {
-    if (text.ends_with(unit) && !text.ends_with("per_s") && !text.ends_with("per_w")) {
+    if (text.ends_with(unit) && !text.ends_with("_per" + std::string(unit))) {
       text.resize(text.size() - unit.size());
       break;
     }

@@ -99,7 +99,7 @@ std::string stacked_bar(const std::string& title, const std::vector<BarPart>& pa
       "y=\"4\" "
       "width=\"1000\" height=\"32\"/>",
       escape_html(title));
-  HtmlTable legend(escape_html(title), {"part", "value", "share"});
+  HtmlTable legend("", {"part", "value", "share"});
   double at = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (parts[i].value <= 0) continue;

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
+#include <set>
 
 namespace jevons::reports {
 namespace {
@@ -91,7 +93,7 @@ std::string breakdowns(const Result& result) {
     const bool memory = root.unit == "bytes";
     const double limit =
         memory ? result.metrics.number("memory_capacity_bytes").value_or(0.0) : 0.0;
-    const std::string title = spaced(root.name) + ": " + value_of(root);
+    const std::string title = metric_label(root.name) + ": " + value_of(root);
     html += "<h3>" + escape_html(title) + "</h3>\n" +
             stacked_bar(title, parts, limit, with_prefix(limit, "B"));
   }
@@ -130,8 +132,10 @@ std::string operators_table(const Result& result) {
 std::string assumptions_table(const Result& result) {
   HtmlTable table("Inputs that were not given, and constants; what is marked assumed has no source",
                   {"input", "value", "source", "mark"}, 4);
+  std::set<std::string> listed;
   for (const auto* list : {&result.scenario.inputs, &result.provenance}) {
     for (const sim::InputSource& input : *list) {
+      if (!listed.insert(input.path).second) continue;
       table.row({"<code>" + escape_html(input.path) + "</code>", escape_html(input.value),
                  escape_html(input.source.text), std::string(to_string(input.source.mark))},
                 input.source.mark == Mark::assumed ? "assumed" : "");

@@ -1,9 +1,10 @@
 // jevons.result/1 out of a Result. Everything printed elsewhere is a view of this document.
 #include "jevons/reports/result_json.hpp"
 
+#include "scenario_parts.hpp"
+
 #include "jevons/reports/scenario_json.hpp"
 #include "jevons/reports/sha256.hpp"
-#include "scenario_parts.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -93,16 +94,16 @@ class Writer {
     }
     Json out = Json::array();
     for (const sim::Warning& warning : warnings_) {
-      out.push_back(Json{{"code", warning.code}, {"message", warning.message}, {"path", warning.path}});
+      out.push_back(
+          Json{{"code", warning.code}, {"message", warning.message}, {"path", warning.path}});
     }
     return out;
   }
 
  private:
   void warn_once(sim::Warning warning) {
-    const bool known = std::any_of(warnings_.begin(), warnings_.end(), [&](const sim::Warning& w) {
-      return w.code == warning.code;
-    });
+    const bool known = std::any_of(warnings_.begin(), warnings_.end(),
+                                   [&](const sim::Warning& w) { return w.code == warning.code; });
     if (!known) warnings_.push_back(std::move(warning));
   }
 

@@ -21,9 +21,10 @@ hwmodels::Accelerator read_sku(ScenarioReader& in, ObjectReader& cluster) {
   const Json* value = cluster.raw("accelerator");
   const std::string where = cluster.where("accelerator");
   if (value == nullptr || value->is_null()) {
-    throw bad_input(cluster.where(), "missing key 'accelerator'",
-                    "a preset id (`jevons list hardware`), the path of a SKU file, or the SKU as an "
-                    "object");
+    throw bad_input(
+        cluster.where(), "missing key 'accelerator'",
+        "a preset id (`jevons list hardware`), the path of a SKU file, or the SKU as an "
+        "object");
   }
   in.out.origin.accelerator = value->dump();
   if (value->is_object()) {
@@ -78,8 +79,8 @@ void read_cluster(ScenarioReader& in, ObjectReader& root) {
   const long count = cluster.integer("count", 1, 100000000);
   in.out.origin.overrides = read_overrides(cluster);
   cluster.finish();
-  in.out.cluster = hwmodels::make_cluster(std::move(sku), count, in.out.origin.overrides,
-                                          cluster.where());
+  in.out.cluster =
+      hwmodels::make_cluster(std::move(sku), count, in.out.origin.overrides, cluster.where());
   for (const auto& [name, assumed] : in.out.cluster.assumptions) {
     in.took("/cluster/" + name, assumed.value, assumed.source.text, assumed.source.mark);
   }

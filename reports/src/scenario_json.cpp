@@ -92,8 +92,7 @@ sim::Scenario read_scenario(const Json& document, const std::string& file,
   }
   scenario.task = read_task(root);
   refuse_other_sections(root, scenario.task);
-  scenario.seed =
-      static_cast<unsigned long>(root.integer_or("seed", 1, 0, 9007199254740992L));
+  scenario.seed = static_cast<unsigned long>(root.integer_or("seed", 1, 0, 9007199254740992L));
   read_model(in, root);
   read_cluster(in, root);
   read_precision(in, root);
@@ -105,10 +104,11 @@ sim::Scenario read_scenario(const Json& document, const std::string& file,
   }
   read_price(in, root);
   read_power(in, root);
-  const std::string subject = scenario.task == sim::Task::op ? scenario.op.op.name : scenario.model.id;
-  scenario.name = root.string_or("name", std::string(sim::to_string(scenario.task)) + " " + subject +
-                                             " on " + std::to_string(scenario.cluster.count) + " x " +
-                                             scenario.cluster.accelerator.id);
+  const std::string subject =
+      scenario.task == sim::Task::op ? scenario.op.op.name : scenario.model.id;
+  scenario.name = root.string_or(
+      "name", std::string(sim::to_string(scenario.task)) + " " + subject + " on " +
+                  std::to_string(scenario.cluster.count) + " x " + scenario.cluster.accelerator.id);
   root.finish();
   return scenario;
 }

@@ -98,7 +98,8 @@ void check_ffn(const ScenarioReader& in, const workloads::Layer& layer, const Pa
   const long experts = f.experts + static_cast<long>(redundant);
   if (experts % layout.ep != 0) {
     const std::string copies =
-        redundant > 0 ? " (" + text(static_cast<long>(redundant)) + " redundant ones included)" : "";
+        redundant > 0 ? " (" + text(static_cast<long>(redundant)) + " redundant ones included)"
+                      : "";
     refuse(in, pointer + "/ep",
            "ep " + text(layout.ep) + " does not divide the " + text(experts) + " experts of " +
                in.out.model.id + copies,
@@ -138,12 +139,11 @@ void complete_layout(const ScenarioReader& in, Parallelism& layout, const std::s
   // Products of degrees up to 1e7 are exact in double up to 2^53; above, they are wrong anyway.
   const double inner = static_cast<double>(layout.tp) * static_cast<double>(layout.pp) *
                        static_cast<double>(layout.cp);
-  const std::string product = "tp " + text(layout.tp) + " x pp " + text(layout.pp) + " x cp " +
-                              text(layout.cp);
+  const std::string product =
+      "tp " + text(layout.tp) + " x pp " + text(layout.pp) + " x cp " + text(layout.cp);
   const std::string have = text(accelerators) + " " + what;
   if (layout.dp == 0) {
-    if (inner > static_cast<double>(accelerators) ||
-        accelerators % static_cast<long>(inner) != 0) {
+    if (inner > static_cast<double>(accelerators) || accelerators % static_cast<long>(inner) != 0) {
       refuse(in, pointer, product + " = " + number_text(inner) + " does not divide " + have,
              "tp x pp x cp x dp must equal the number of accelerators");
     }
@@ -160,15 +160,15 @@ void complete_layout(const ScenarioReader& in, Parallelism& layout, const std::s
           static_cast<double>(folded) ||
       folded % (layout.ep * layout.etp) != 0) {
     refuse(in, pointer + "/ep",
-           "ep " + text(layout.ep) + " x etp " + text(layout.etp) + " does not divide tp x cp x dp = " +
-               text(folded),
+           "ep " + text(layout.ep) + " x etp " + text(layout.etp) +
+               " does not divide tp x cp x dp = " + text(folded),
            "expert parallelism folds into tp, cp and dp");
   }
   const long group = layout.sharding_group;
   if (group != 0 && (layout.dp * layout.cp) % group != 0) {
     refuse(in, pointer + "/sharding_group",
-           "sharding_group " + text(group) + " does not divide dp x cp = " +
-               text(layout.dp * layout.cp),
+           "sharding_group " + text(group) +
+               " does not divide dp x cp = " + text(layout.dp * layout.cp),
            "0 shards over all of them");
   }
 }

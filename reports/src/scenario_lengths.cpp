@@ -68,8 +68,8 @@ Length empirical(std::vector<double> samples, const std::string& where) {
     }
   }
   if (samples.empty()) throw bad_input(where, "no token counts in it");
-  length.mean = std::accumulate(samples.begin(), samples.end(), 0.0) /
-                static_cast<double>(samples.size());
+  length.mean =
+      std::accumulate(samples.begin(), samples.end(), 0.0) / static_cast<double>(samples.size());
   const auto [low, high] = std::minmax_element(samples.begin(), samples.end());
   length.low = *low;
   length.high = *high;

@@ -15,9 +15,9 @@ using workloads::AttentionPhase;
 using workloads::CollectiveKind;
 
 constexpr std::array<std::string_view, 13> kKinds{
-    "gemm",       "grouped_gemm",   "attention",  "mla_decode", "copy",
-    "all_reduce", "all_gather",     "reduce_scatter", "all_to_all", "p2p",
-    "moe_dispatch", "moe_combine", "moe_experts"};
+    "gemm",         "grouped_gemm", "attention",      "mla_decode", "copy",
+    "all_reduce",   "all_gather",   "reduce_scatter", "all_to_all", "p2p",
+    "moe_dispatch", "moe_combine",  "moe_experts"};
 constexpr std::array<std::pair<std::string_view, CollectiveKind>, 5> kCollectives{{
     {"all_reduce", CollectiveKind::all_reduce},
     {"all_gather", CollectiveKind::all_gather},
@@ -35,8 +35,9 @@ double extent(ObjectReader& op, std::string_view key) {
   return static_cast<double>(op.integer(key, 1, 10000000000000L));
 }
 double extent_or(ObjectReader& op, std::string_view key, double fallback) {
-  return op.has_value(key) ? extent(op, key)
-                           : static_cast<double>(op.integer_or(key, static_cast<long>(fallback), 0, 1));
+  return op.has_value(key)
+             ? extent(op, key)
+             : static_cast<double>(op.integer_or(key, static_cast<long>(fallback), 0, 1));
 }
 double byte_count(ObjectReader& op) {
   return op.number("bytes", {0, 1e18, true}, UnitKind::bytes);
@@ -44,8 +45,9 @@ double byte_count(ObjectReader& op) {
 long rank_count(ObjectReader& op, const sim::Scenario& scenario) {
   const long ranks = op.integer("ranks", 1, 10000000);
   if (ranks > scenario.cluster.count) {
-    throw bad_input(op.where("ranks"), std::to_string(ranks) + " ranks on " +
-                                           std::to_string(scenario.cluster.count) + " accelerators",
+    throw bad_input(op.where("ranks"),
+                    std::to_string(ranks) + " ranks on " + std::to_string(scenario.cluster.count) +
+                        " accelerators",
                     "allowed: up to /cluster/count");
   }
   return ranks;
@@ -118,8 +120,7 @@ workloads::MoeExchange read_exchange(ObjectReader& op, const sim::Scenario& scen
   exchange.group_limit = static_cast<double>(op.integer_or("group_limit", 0, 0, 1000000));
   exchange.ranks = rank_count(op, scenario);
   exchange.stride = op.integer_or("stride", 1, 1, 10000000);
-  const NumberFormat wire =
-      combine ? scenario.precision.combine : scenario.precision.dispatch;
+  const NumberFormat wire = combine ? scenario.precision.combine : scenario.precision.dispatch;
   exchange.bytes_per_element =
       op.number_or("bytes_per_element", activation_bytes(wire), {0, 16, true});
   exchange.sms = static_cast<double>(op.integer_or("sms", 0, 0, 1000000));

@@ -81,8 +81,9 @@ std::optional<sim::SellPrices> read_sell(ScenarioReader& in, ObjectReader& objec
   std::optional<ObjectReader> sell = object.optional_object("sell");
   if (!sell) return std::nullopt;
   if (in.out.task != sim::Task::serve) {
-    throw bad_input(object.where("sell"), "selling prices in a scenario whose task is '" +
-                                              std::string(sim::to_string(in.out.task)) + "'",
+    throw bad_input(object.where("sell"),
+                    "selling prices in a scenario whose task is '" +
+                        std::string(sim::to_string(in.out.task)) + "'",
                     "only serving sells tokens");
   }
   sim::SellPrices prices;
@@ -105,7 +106,8 @@ void check_date(const std::string& date, const std::string& where) {
   const bool ok = (n == 4 || n == 7 || n == 10) && digits(0, 4) &&
                   (n < 7 || (date[4] == '-' && digits(5, 2))) &&
                   (n < 10 || (date[7] == '-' && digits(8, 2)));
-  if (!ok) throw bad_input(where, "cannot read '" + date + "'", "allowed: a date such as 2025-01-31");
+  if (!ok)
+    throw bad_input(where, "cannot read '" + date + "'", "allowed: a date such as 2025-01-31");
 }
 
 }  // namespace
@@ -154,7 +156,8 @@ void read_power(ScenarioReader& in, ObjectReader& root) {
   const hwmodels::PriceBook book = in.catalogue.prices();
   if (!pue) power.pue = from_book(in, book, "pue", "/power/pue");
   if (!grid) {
-    power.grid_gco2e_per_kwh = from_book(in, book, "grid_gco2e_per_kwh", "/power/grid_gco2e_per_kwh");
+    power.grid_gco2e_per_kwh =
+        from_book(in, book, "grid_gco2e_per_kwh", "/power/grid_gco2e_per_kwh");
   }
 }
 

@@ -100,7 +100,8 @@ void read_instances(ScenarioReader& in, ObjectReader& root, ObjectReader& serve)
     const bool divides = layout.dp > 0 && world <= static_cast<double>(count) &&
                          count % static_cast<long>(world) == 0;
     instances = divides ? count / static_cast<long>(world) : 1;
-    if (*instances > 1) in.took("/serve/instances", std::to_string(*instances), "count / (tp x pp x cp x dp)");
+    if (*instances > 1)
+      in.took("/serve/instances", std::to_string(*instances), "count / (tp x pp x cp x dp)");
   }
   if (count % *instances != 0) {
     throw bad_input(serve.where("instances"),
@@ -130,10 +131,10 @@ std::vector<double> read_acceptance(ObjectReader& object, long tokens) {
     rates.push_back(rate);
   }
   if (rates.size() != static_cast<std::size_t>(tokens)) {
-    throw bad_input(object.where("acceptance"),
-                    std::to_string(rates.size()) + " rates for " + std::to_string(tokens) +
-                        " draft tokens",
-                    "one number, or one per position");
+    throw bad_input(
+        object.where("acceptance"),
+        std::to_string(rates.size()) + " rates for " + std::to_string(tokens) + " draft tokens",
+        "one number, or one per position");
   }
   return rates;
 }
@@ -153,8 +154,8 @@ std::optional<Speculation> read_speculation(ScenarioReader& in, ObjectReader& se
   const Json* draft = object->raw("model");
   if (speculation.method == Speculation::Method::draft) {
     if (draft == nullptr) throw bad_input(object->where(), "missing key 'model' (the draft model)");
-    speculation.draft_model = resolve_model(in, *draft, nullptr, object->pointer() + "/model",
-                                            in.out.origin.draft_model);
+    speculation.draft_model =
+        resolve_model(in, *draft, nullptr, object->pointer() + "/model", in.out.origin.draft_model);
   } else if (draft != nullptr) {
     throw bad_input(object->where("model"), "a draft model with method '" + method + "'",
                     "only method \"draft\" has one");

@@ -102,8 +102,8 @@ std::optional<sim::Failures> read_failures(ObjectReader& train) {
   return failures;
 }
 
-/// At least 4 Mi tokens, every replica with two micro-batches per pipeline stage: a step of the size
-/// that large runs use.
+/// At least 4 Mi tokens, every replica with two micro-batches per pipeline stage: a step of the
+/// size that large runs use.
 double default_batch(const workloads::Parallelism& layout, const sim::TrainSpec& spec) {
   constexpr double kTokens = 4194304;
   const double unit = spec.micro_batch_sequences * static_cast<double>(layout.dp) *
@@ -119,17 +119,17 @@ void read_batch(ScenarioReader& in, ObjectReader& train, sim::TrainSpec& spec) {
     return given ? static_cast<double>(*given) : fallback;
   };
   const long positions = in.out.model.max_positions;
-  spec.sequence_length =
-      read("sequence_length", positions > 0 ? std::min(4096.0, static_cast<double>(positions)) : 4096,
-           100000000, "default: 4096, or what the model's positions allow");
+  spec.sequence_length = read(
+      "sequence_length", positions > 0 ? std::min(4096.0, static_cast<double>(positions)) : 4096,
+      100000000, "default: 4096, or what the model's positions allow");
   spec.micro_batch_sequences = read("micro_batch_sequences", 1, 1000000, "default");
   spec.global_batch_sequences =
       read("global_batch_sequences", default_batch(layout, spec), 1000000000,
            "default: at least 4 Mi tokens and two micro-batches per stage");
   if (std::fmod(spec.sequence_length, static_cast<double>(layout.cp)) != 0) {
-    throw bad_input(train.where("sequence_length"),
-                    "cp " + std::to_string(layout.cp) + " does not divide the sequence length " +
-                        number_text(spec.sequence_length));
+    throw bad_input(train.where("sequence_length"), "cp " + std::to_string(layout.cp) +
+                                                        " does not divide the sequence length " +
+                                                        number_text(spec.sequence_length));
   }
   const double per_step = spec.micro_batch_sequences * static_cast<double>(layout.dp);
   if (std::fmod(spec.global_batch_sequences, per_step) != 0) {
@@ -147,9 +147,8 @@ void read_batch(ScenarioReader& in, ObjectReader& train, sim::TrainSpec& spec) {
 void check_dualpipe(const ScenarioReader& in, const sim::TrainSpec& spec) {
   if (spec.schedule != Schedule::dualpipe) return;
   const workloads::Parallelism& layout = in.out.parallelism;
-  const auto micro_batches = static_cast<long>(spec.global_batch_sequences /
-                                               spec.micro_batch_sequences) /
-                             layout.dp;
+  const auto micro_batches =
+      static_cast<long>(spec.global_batch_sequences / spec.micro_batch_sequences) / layout.dp;
   if (layout.pp % 2 != 0 || micro_batches % 2 != 0 || micro_batches < 2 * layout.pp) {
     throw bad_input(in.at("/train/schedule"),
                     "dualpipe with pp " + std::to_string(layout.pp) + " and " +
@@ -198,11 +197,13 @@ void read_train(ScenarioReader& in, ObjectReader& root) {
   spec.tokens = train.optional_number("tokens", {1, 1e18}, UnitKind::count);
   spec.mtp = train.boolean_or("mtp", in.out.model.mtp_modules > 0);
   if (spec.mtp && in.out.model.mtp_modules == 0) {
-    throw bad_input(train.where("mtp"), "mtp is true, but " + in.out.model.id + " has no MTP module",
+    throw bad_input(train.where("mtp"),
+                    "mtp is true, but " + in.out.model.id + " has no MTP module",
                     "set num_nextn_predict_layers in /model_overrides");
   }
   spec.causal = train.boolean_or("causal", true);
-  spec.expert_load_max_over_mean = train.number_or("expert_load_max_over_mean", 1.0, {1, kMaxCount});
+  spec.expert_load_max_over_mean =
+      train.number_or("expert_load_max_over_mean", 1.0, {1, kMaxCount});
   spec.overlap = read_overlap(train);
   spec.failures = read_failures(train);
   train.finish();

@@ -1,7 +1,7 @@
 // The resolved scenario as JSON: reading it back gives the same scenario.
-#include "jevons/reports/scenario_json.hpp"
-
 #include "scenario_parts.hpp"
+
+#include "jevons/reports/scenario_json.hpp"
 
 #include <array>
 #include <utility>

@@ -65,7 +65,8 @@ std::string sha256(std::string_view message) {
   while (tail.size() % 64 != 56) tail += '\0';
   const std::uint64_t bits = static_cast<std::uint64_t>(message.size()) * 8;
   for (int shift = 56; shift >= 0; shift -= 8) tail += static_cast<char>((bits >> shift) & 0xff);
-  for (std::size_t i = 0; i < tail.size(); i += 64) block(hash, std::string_view(tail).substr(i, 64));
+  for (std::size_t i = 0; i < tail.size(); i += 64)
+    block(hash, std::string_view(tail).substr(i, 64));
   std::string text;
   for (const std::uint32_t word : hash) {
     for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[(word >> shift) & 15];

@@ -1,0 +1,62 @@
+#include "jevons/reports/html.hpp"
+
+#include "jevons/reports/format.hpp"
+#include "jevons/reports/scenario_json.hpp"
+#include "jevons/sim/run.hpp"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+using namespace jevons;
+using namespace jevons::reports;
+
+namespace {
+
+std::string page_of(const std::string& name) {
+  Json scenario = parse_json(
+      read_text_file(std::string(JEVONS_SOURCE_DIR) + "/tests/scenarios/deepseek-v3-train.json"),
+      "s");
+  scenario["name"] = name;
+  const hwmodels::Catalogue catalogue;
+  const std::vector<sim::Result> results{sim::run(read_scenario(scenario, "s", catalogue))};
+  return results_to_html(results, {name, "jevons train", "1"});
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("html: a hostile name is escaped everywhere") {
+  const std::string page = page_of("<script>alert('x')</script>&\"");
+  CHECK_FALSE(contains(page, "<script"));
+  CHECK(contains(page, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;"));
+}
+
+TEST_CASE("html: one file, no scripts, nothing fetched, a strict policy") {
+  const std::string page = page_of("plain");
+  CHECK(contains(page, "default-src 'none'"));
+  for (const char* outside : {"src=", "href=", "@import", "url(", "onclick", "javascript:"}) {
+    CAPTURE(outside);
+    CHECK_FALSE(contains(page, outside));
+  }
+  CHECK(contains(page, "Assumptions and sources"));
+  CHECK(contains(page, "prefers-color-scheme:dark"));
+  CHECK(contains(page, "@media print"));
+}
+
+TEST_CASE("format: numbers as people read them") {
+  CHECK(format_metric("step_time_s", 19.926) == "19.9 s");
+  CHECK(format_metric("cost_usd", 5.328e6) == "$5.33 M");
+  CHECK(format_metric("accelerator_hours", 2.664e6) == "2.66 Mh");
+  CHECK(format_metric("memory_peak_bytes", 66.8e9) == "66.8 GB");
+  CHECK(format_metric("mfu", 0.3894) == "38.9 %");
+  CHECK(format_metric("power_w_per_accelerator", 492.1) == "492 W");
+  CHECK(format_metric("energy_j", 3.6e12) == "1.00 GWh");
+  CHECK(format_metric("usd_per_mtok_output", 0.3) == "$0.3/Mtok");
+  CHECK(format_seconds(54.2 * 86400) == "54.2 days");
+  CHECK(with_prefix(999.9e9, "B") == "1.00 TB");
+  CHECK(metric_label("power_w_per_accelerator") == "power per accelerator");
+  CHECK(metric_label("tokens_per_s_per_accelerator") == "tokens per s per accelerator");
+}

@@ -14,21 +14,24 @@ RankSeconds seconds_of(const StepGraph& step, const Timeline& timeline, std::siz
   for (const auto& span : step.spans[rank]) {
     out.compute += span.compute_s;
     out.host += span.host_s;
+    out.sends += span.send_s;
     passes += timeline.end_s[span.last] - timeline.start_s[span.first];
   }
-  out.exposed_comm = passes - out.compute - out.host;
+  out.exposed_comm = passes - out.compute - out.host - out.sends;
   const double done = timeline.end_s[step.spans[rank].back().last];
   const double reduced = timeline.end_s[step.reduced[rank]];
-  out.exposed_comm += std::max(0.0, reduced - std::max(done, timeline.start_s[step.reduced[rank]]));
+  out.data_parallel +=
+      std::max(0.0, reduced - std::max(done, timeline.start_s[step.reduced[rank]]));
   // What the first pass waits for is either its parameters or another rank.
   const auto first = step.spans[rank].front().first;
   const auto before = timeline.held_up_by[first];
   if (before != kNone && step.labels[before].kind == TaskKind::parameter_gather) {
-    out.exposed_comm += timeline.start_s[first];
+    out.data_parallel += timeline.start_s[first];
   }
   const auto updated = step.updated[rank];
   out.optimizer = timeline.end_s[updated] - timeline.start_s[updated];
-  out.bubble = whole - out.compute - out.host - out.exposed_comm - out.optimizer;
+  out.bubble = whole - out.compute - out.host - out.exposed_comm - out.sends - out.data_parallel -
+               out.optimizer;
   return out;
 }
 
@@ -81,6 +84,7 @@ std::string_view to_string(TaskKind kind) {
     case TaskKind::recompute: return "recompute";
     case TaskKind::tensor_comm: return "tensor and context parallel";
     case TaskKind::expert_comm: return "expert parallel";
+    case TaskKind::shard_comm: return "sharded parameters";
     case TaskKind::send: return "send";
     case TaskKind::host: return "host";
     case TaskKind::gradient_reduce: return "gradient reduce";
@@ -97,6 +101,7 @@ std::string_view to_string(Track track) {
     case Track::compute: return "compute";
     case Track::tensor: return "tensor and context parallel";
     case Track::expert: return "expert parallel";
+    case Track::shard: return "sharded parameters";
     case Track::send_down: return "send down";
     case Track::send_up: return "send up";
     case Track::data: return "data parallel";
@@ -107,7 +112,7 @@ std::string_view to_string(Track track) {
 
 std::size_t TrainingTimeline::slowest_rank() const {
   const auto used = [](const RankSeconds& rank) {
-    return rank.compute + rank.host + rank.exposed_comm;
+    return rank.compute + rank.host + rank.exposed_comm + rank.sends;
   };
   const auto slowest = std::max_element(
       ranks.begin(), ranks.end(), [&](const auto& a, const auto& b) { return used(a) < used(b); });
@@ -137,6 +142,24 @@ TrainingTimeline play_training(const TrainingPlan& plan, const EventOptions& opt
   out.critical_s[static_cast<std::size_t>(TaskKind::host)] += out.host_per_step_s;
   out.labels = std::move(step.labels);
   out.activity = std::move(step.activity);
+  return out;
+}
+
+TrainingTime time_of(const TrainingTimeline& played, const TrainingPlan& plan) {
+  TrainingTime out;
+  out.slowest = played.slowest_rank() % static_cast<std::size_t>(plan.ranks);
+  const auto& rank = played.ranks[out.slowest];
+  const Seconds fixed =
+      static_cast<double>(plan.micro_batches) * plan.host_per_micro_batch + plan.host_per_step;
+  out.step = played.step();
+  out.host = fixed;
+  out.host_bound = Seconds(std::max(0.0, rank.host - fixed.raw()));
+  out.exposed_comm = Seconds(rank.exposed_comm);
+  out.pipeline_busy = Seconds(rank.compute) + out.exposed_comm + out.host_bound;
+  out.bubble = Seconds(rank.bubble);
+  out.p2p = Seconds(rank.sends);
+  out.data_parallel = Seconds(rank.data_parallel);
+  out.optimizer = Seconds(rank.optimizer);
   return out;
 }
 

@@ -211,7 +211,8 @@ void StepGraph::add_optimizer() {
   for (rank_ = 0; rank_ < spans.size(); ++rank_) {
     double seconds = 0;
     for (const auto& work : held_by(rank_)) {
-      seconds += stage(work).optimizer_step.raw();
+      // The two copies of a DualPipe stage share its update.
+      seconds += work.lane == 0 ? stage(work).optimizer_step.raw() : 0.0;
     }
     updated[rank_] = add(TaskKind::optimizer, Track::compute, {}, 0, seconds);
     wait(updated[rank_], meet);

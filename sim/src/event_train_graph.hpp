@@ -11,8 +11,8 @@ namespace jevons::sim {
 
 /// The tasks of one slot of a rank's program, one after the other.
 struct SlotSpan {
-  TaskId first = kNone, last = kNone;  ///< first: may start when its inputs are there
-  double compute_s = 0, host_s = 0;    ///< without any wait or slowdown by held units
+  TaskId first = kNone, last = kNone;            ///< first: may start when its inputs are there
+  double compute_s = 0, host_s = 0, send_s = 0;  ///< without any wait or slowdown by held units
 };
 
 class StepGraph {
@@ -30,14 +30,15 @@ class StepGraph {
   /// Seconds of one pass of a piece, or of several added up.
   struct Costs {
     double compute = 0;
-    double tensor_hidden = 0, expert_hidden = 0;  ///< beside compute
-    double overflow = 0;                          ///< hidden communication longer than compute
-    double tensor = 0, expert = 0;                ///< exposed
-    double host = 0;                              ///< what a slow host adds
+    double tensor_hidden = 0, expert_hidden = 0, shard_hidden = 0;  ///< beside compute
+    double overflow = 0;                       ///< hidden communication longer than compute
+    double tensor = 0, expert = 0, shard = 0;  ///< exposed
+    double host_floor = 0;                     ///< the host's launches
     TaskActivity activity;
     Costs() = default;
     Costs(const PassTimes& times, double slowdown, bool in_pair);
     void add(const Costs& other, double times);
+    [[nodiscard]] double device() const { return compute + overflow + tensor + expert + shard; }
   };
   struct Ends {
     TaskId enter = kNone, leave = kNone;
@@ -77,6 +78,9 @@ class StepGraph {
   void add_exchange(const Slot& slot, double hidden, TaskId start);
   [[nodiscard]] double exchange_s(Work work, std::span<const TaskKind> kinds) const;
   void emit(TaskKind kind, Work work, std::size_t piece, const Costs& costs);
+  void run_beside(TaskId start, Work work, std::size_t piece, const Costs& costs);
+  [[nodiscard]] double host_excess(const PieceTimes& piece, std::span<const TaskKind> kinds,
+                                   bool in_pair) const;
   void compute(TaskKind kind, Work work, std::size_t piece, double seconds);
   void block(TaskKind kind, Track track, Work work, std::size_t piece, double seconds);
   void join();

@@ -32,11 +32,13 @@ StepGraph::Costs::Costs(const PassTimes& times, double slowdown, bool in_pair)
     : compute(times.compute.raw() * slowdown),
       tensor_hidden((times.tp.hidden + times.cp.hidden).raw()),
       expert_hidden(in_pair ? 0.0 : times.ep.hidden.raw()),
+      shard_hidden(times.dp.hidden.raw()),
       tensor((times.tp.exposed + times.cp.exposed).raw()),
       expert(in_pair ? 0.0 : times.ep.exposed.raw()),
+      shard(times.dp.exposed.raw()),
+      host_floor(times.host.raw()),
       activity{times.flops.raw(), times.hbm.raw()} {
-  overflow = std::max(0.0, std::max(tensor_hidden, expert_hidden) - compute);
-  host = std::max(0.0, times.host.raw() - compute - overflow - tensor - expert);
+  overflow = std::max(0.0, tensor_hidden + expert_hidden + shard_hidden - compute);
 }
 
 void StepGraph::Costs::add(const Costs& other, double times) {
@@ -44,7 +46,8 @@ void StepGraph::Costs::add(const Costs& other, double times) {
   overflow += times * other.overflow;
   tensor += times * other.tensor;
   expert += times * other.expert;
-  host += times * other.host;
+  shard += times * other.shard;
+  host_floor += times * other.host_floor;
   activity.flops += times * other.activity.flops;
   activity.hbm_bytes += times * other.activity.hbm_bytes;
 }
@@ -110,14 +113,30 @@ void StepGraph::add_work(Work work, std::span<const TaskKind> kinds, bool in_pai
     }
     return;
   }
-  for (const auto kind : kinds) {
-    Costs costs;  // coarse: the whole pass as one task
+  for (const auto kind : kinds) {  // coarse: a whole pass is one task
+    Costs costs;
     for (const auto& piece : pieces) {
       costs.add(Costs(times_of(piece, kind), slowdown(in_pair), in_pair),
                 static_cast<double>(piece.repeat));
     }
     emit(kind, work, 0, costs);
   }
+  double host = 0;
+  for (const auto& piece : pieces) {
+    host += static_cast<double>(piece.repeat) * host_excess(piece, kinds, in_pair);
+  }
+  compute(TaskKind::host, work, 0, host);
+}
+
+// What the host takes longer to launch the passes of a piece than the chip to run them. A pair is
+// compared as a whole (add_pair).
+double StepGraph::host_excess(const PieceTimes& piece, std::span<const TaskKind> kinds,
+                              bool in_pair) const {
+  Costs all;
+  for (const auto kind : kinds) {
+    all.add(Costs(times_of(piece, kind), slowdown(in_pair), in_pair), 1.0);
+  }
+  return in_pair ? 0.0 : std::max(0.0, all.host_floor - all.device());
 }
 
 void StepGraph::add_piece(Work work, std::size_t piece, std::span<const TaskKind> kinds,
@@ -129,17 +148,16 @@ void StepGraph::add_piece(Work work, std::size_t piece, std::span<const TaskKind
     wait(last_, gathers[piece]);
   }
   const long tasks = options_.per_layer ? times.repeat : 1;
+  const auto each = static_cast<double>(options_.per_layer ? 1 : times.repeat);
+  const double host = each * host_excess(times, kinds, in_pair);
   for (long i = 0; i < tasks; ++i) {
     for (const auto kind : kinds) {
       const Costs one(times_of(times, kind), slowdown(in_pair), in_pair);
-      if (options_.per_layer) {
-        emit(kind, work, piece, one);
-      } else {
-        Costs all;
-        all.add(one, static_cast<double>(times.repeat));
-        emit(kind, work, piece, all);
-      }
+      Costs all;
+      all.add(one, each);
+      emit(kind, work, piece, options_.per_layer ? one : all);
     }
+    compute(TaskKind::host, work, piece, host);
   }
   if (reduces(kinds) && last_of_lane(work)) {
     add_bucket(work, piece);
@@ -189,11 +207,11 @@ void StepGraph::join() {
 }
 
 void StepGraph::emit(TaskKind kind, Work work, std::size_t piece, const Costs& costs) {
-  if (costs.compute == 0 && costs.tensor == 0 && costs.expert == 0 && costs.host == 0 &&
-      costs.overflow == 0) {
+  if (costs.device() == 0) {
     return;
   }
-  const bool beside = options_.per_layer && (costs.tensor_hidden > 0 || costs.expert_hidden > 0);
+  const double hidden = costs.tensor_hidden + costs.expert_hidden + costs.shard_hidden;
+  const bool beside = options_.per_layer && hidden > 0;
   if (beside) {
     join();
     if (span_.first == kNone) {  // so that both start when the inputs are there
@@ -204,27 +222,29 @@ void StepGraph::emit(TaskKind kind, Work work, std::size_t piece, const Costs& c
   compute(kind, work, piece, costs.compute);
   activity.back() = costs.activity;
   if (beside) {
-    TaskId tensor = kNone;
-    if (costs.tensor_hidden > 0) {
-      tensor = add(TaskKind::tensor_comm, Track::tensor, work, piece, costs.tensor_hidden);
-      wait(tensor, start);
-      gate_ = tensor;
-    }
-    if (costs.expert_hidden > 0) {
-      gate_ = add(TaskKind::expert_comm, Track::expert, work, piece, costs.expert_hidden);
-      wait(gate_, start);
-    }
-    join();
-    wait(last_, tensor == gate_ ? kNone : tensor);
+    run_beside(start, work, piece, costs);
   } else {
-    block(costs.tensor_hidden > 0 ? TaskKind::tensor_comm : TaskKind::expert_comm,
-          costs.tensor_hidden > 0 ? Track::tensor : Track::expert, work, piece, costs.overflow);
+    block(TaskKind::tensor_comm, Track::tensor, work, piece, costs.overflow);
   }
   block(TaskKind::tensor_comm, Track::tensor, work, piece, costs.tensor);
   block(TaskKind::expert_comm, Track::expert, work, piece, costs.expert);
-  if (costs.host > 0) {
-    compute(TaskKind::host, work, piece, costs.host);
-  }
+  block(TaskKind::shard_comm, Track::shard, work, piece, costs.shard);
+}
+
+// Hidden communication, one kind after the other, from `start` on.
+void StepGraph::run_beside(TaskId start, Work work, std::size_t piece, const Costs& costs) {
+  TaskId before = start;
+  const auto next = [&](TaskKind kind, Track track, double seconds) {
+    if (seconds > 0) {
+      const auto task = add(kind, track, work, piece, seconds);
+      wait(task, before);
+      before = task;
+    }
+  };
+  next(TaskKind::tensor_comm, Track::tensor, costs.tensor_hidden);
+  next(TaskKind::expert_comm, Track::expert, costs.expert_hidden);
+  next(TaskKind::shard_comm, Track::shard, costs.shard_hidden);
+  gate_ = before;
 }
 
 double StepGraph::exchange_s(Work work, std::span<const TaskKind> kinds) const {
@@ -243,14 +263,26 @@ void StepGraph::add_pair(const Slot& slot) {
   const auto start = last_;
   compute(TaskKind::host, slot.work, 0,
           plan_.host_per_micro_batch.raw() / static_cast<double>(plan_.chunks));
-  const double before = span_.compute_s;
   add_pair_pieces(slot);
-  const double kernels = span_.compute_s - before;
+  Costs both;
+  for (const auto& [work, kinds] :
+       {std::pair(slot.work, std::span<const TaskKind>(kForward)),
+        std::pair(slot.backward, std::span<const TaskKind>(kBackward))}) {
+    for (const auto& piece : stage(work).pieces) {
+      for (const auto kind : kinds) {
+        both.add(Costs(times_of(piece, kind), slowdown(true), true),
+                 static_cast<double>(piece.repeat));
+      }
+    }
+  }
+  const double kernels = both.device();
   const double exchange = exchange_s(slot.work, kForward) + exchange_s(slot.backward, kBackward);
   const double exposed = (1 - plan_.pair_overlap) * std::min(kernels, exchange);
   // Where the exchange is longer, compute is what partly fails to hide.
   add_exchange(slot, kernels < exchange ? exchange : exchange - exposed, start);
   block(TaskKind::expert_comm, Track::expert, slot.work, 0, exposed);
+  compute(TaskKind::host, slot.work, 0,
+          std::max(0.0, both.host_floor - std::max(kernels, exchange) - exposed));
   join();
   forward_[key(slot.work)] = {start, last_};
   backward_[key(slot.backward)] = {start, last_};
@@ -303,6 +335,7 @@ void StepGraph::block_on_send(Work work, bool forward) {
     if (seconds > 0) {
       compute(TaskKind::send, work, 0, seconds);
       span_.compute_s -= seconds;
+      span_.send_s += seconds;
     }
   }
 }

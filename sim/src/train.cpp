@@ -1,6 +1,7 @@
 // The training task: plan, time, memory, metrics.
 #include "train_metrics.hpp"
 
+#include "jevons/sim/event_train.hpp"
 #include "jevons/sim/run.hpp"
 
 namespace jevons::sim {
@@ -27,11 +28,13 @@ void add_provenance(const Scenario& s, Result& result) {
 
 }  // namespace
 
-Result run_train(const Scenario& scenario, const RunOptions& /*options*/) {
+Result run_train(const Scenario& scenario, const RunOptions& options) {
   Result result;
   result.scenario = scenario;
   TrainingPlanReport report = plan_training_with_report(scenario);
-  const TrainingTime time = closed_form(report.plan);
+  const TrainingTime time = options.resolution == Resolution::event
+                                ? time_of(play_training(report.plan), report.plan)
+                                : closed_form(report.plan);
   const TrainingMemory memory = training_memory(scenario);
   detail::add_step_metrics(scenario, report, time, result);
   detail::add_step_breakdown(report, time, result);

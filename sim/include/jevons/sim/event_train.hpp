@@ -1,9 +1,10 @@
 // A training step as it happens: the plan's passes, sends and collectives played on the engine.
 //
-// Streams of a rank: compute, tensor/context-parallel and expert-parallel communication, sends down
-// and up the pipeline, data-parallel communication.
+// Streams of a rank: compute; tensor/context-parallel, expert-parallel and sharded-parameter
+// communication; sends down and up the pipeline; data-parallel communication.
 // - A piece (layer, head …) computes; hidden communication runs beside it, exposed communication
-//   after it; a host that launches more slowly pads it: max(host, max(compute, hidden) + exposed).
+//   after it; a host that launches more slowly pads it: max(host, max(compute, hidden) + exposed),
+//   a whole backward at once.
 // - DualPipe pairs run the forward and backward kernels one after the other while the all-to-all of
 //   both runs beside them and holds compute units (compute at 1 − held/units meanwhile); the share
 //   1 − pair_overlap of the shorter of the two is exposed.
@@ -18,6 +19,7 @@
 
 #include "jevons/sim/engine.hpp"
 #include "jevons/sim/schedule.hpp"
+#include "jevons/sim/training.hpp"
 #include "jevons/sim/training_plan.hpp"
 
 #include <array>
@@ -34,6 +36,7 @@ enum class TaskKind : std::uint8_t {
   recompute,
   tensor_comm,  ///< tensor and context parallel
   expert_comm,
+  shard_comm,  ///< FSDP: weights gathered, gradients reduced layer by layer
   send,
   host,
   gradient_reduce,
@@ -44,7 +47,7 @@ enum class TaskKind : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(TaskKind kind);
 
-enum class Track : std::uint8_t { compute, tensor, expert, send_down, send_up, data, count };
+enum class Track : std::uint8_t { compute, tensor, expert, shard, send_down, send_up, data, count };
 [[nodiscard]] std::string_view to_string(Track track);
 
 struct TaskLabel {
@@ -67,7 +70,9 @@ struct EventOptions {
 /// Where the seconds of a rank went; the parts add up to the step.
 struct RankSeconds {
   double compute = 0;
-  double exposed_comm = 0;  ///< blocked by communication, units taken from compute included
+  double exposed_comm = 0;   ///< inside passes; units taken from compute included
+  double sends = 0;          ///< sends that block compute
+  double data_parallel = 0;  ///< gathers before and reduces after the passes
   double host = 0, optimizer = 0;
   double bubble = 0;  ///< waiting for other ranks
 };
@@ -98,6 +103,9 @@ struct TrainingTimeline {
 
 [[nodiscard]] TrainingTimeline play_training(const TrainingPlan& plan,
                                              const EventOptions& options = {});
+
+/// The played step in the terms of the closed form, which it can stand in for.
+[[nodiscard]] TrainingTime time_of(const TrainingTimeline& played, const TrainingPlan& plan);
 
 /// FLOPs and memory bytes per second of a rank, averaged over `bins` equal parts of the step.
 struct ActivitySeries {

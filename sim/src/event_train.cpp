@@ -18,10 +18,8 @@ RankSeconds seconds_of(const StepGraph& step, const Timeline& timeline, std::siz
     passes += timeline.end_s[span.last] - timeline.start_s[span.first];
   }
   out.exposed_comm = passes - out.compute - out.host - out.sends;
-  const double done = timeline.end_s[step.spans[rank].back().last];
-  const double reduced = timeline.end_s[step.reduced[rank]];
-  out.data_parallel +=
-      std::max(0.0, reduced - std::max(done, timeline.start_s[step.reduced[rank]]));
+  out.data_parallel =
+      timeline.end_s[step.reduced[rank]] - timeline.end_s[step.spans[rank].back().last];
   // What the first pass waits for is either its parameters or another rank.
   const auto first = step.spans[rank].front().first;
   const auto before = timeline.held_up_by[first];

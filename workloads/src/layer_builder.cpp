@@ -170,9 +170,12 @@ std::size_t Builder::core(std::string_view name, Shape shape, After after) {
   } else if (auto* s = std::get_if<Scan>(&back)) {
     s->flops *= 2;
     s->bytes *= 2;
+  } else if (auto* g = std::get_if<Gemm>(&back)) {
+    g->groups *= 2;  // unfused: one product for each operand's gradient
   }
   Operator op = make(name, Module::attention_core, std::move(shape));
   op.format = context_.precision.attention;
+  op.weight_format = op.activation_format;  // no weights: the second operand is an activation
   return push(std::move(op), Mirror::self, std::move(back), after);
 }
 

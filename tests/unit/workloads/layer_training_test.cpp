@@ -62,6 +62,22 @@ TEST_CASE("attention backward is 2.5 times the forward when widths are equal, 2.
         exactly(2.6 * core_flops(layer_forward(v3, v3.layers[0], c))));
 }
 
+TEST_CASE("unfused attention computes the whole square and moves its scores through memory") {
+  const ModelConfig m = preset("gpt-3-175b");
+  LayerContext c = training(2048);
+  const OperatorGraph fused = layer_forward(m, m.layers[0], c);
+  c.unfused_attention = true;
+  const OperatorGraph unfused = layer_forward(m, m.layers[0], c);
+  CHECK(core_flops(unfused) == exactly(2 * core_flops(fused)));
+  CHECK(core_flops(layer_backward(m, m.layers[0], c)) == exactly(2 * core_flops(unfused)));
+  double bytes = 0;
+  for (const Operator& op : unfused.operators) {
+    if (op.module == Module::attention_core) bytes += work_of(op).total_bytes();
+  }
+  // 96 heads of 128: scores written, read and written by the softmax, read again; q, k, v, o once.
+  CHECK(bytes == exactly(96 * 2048.0 * 2048 * 2 * 4 + 96 * 2048.0 * 128 * 2 * 4));
+}
+
 TEST_CASE("tensor parallelism conserves FLOPs over its ranks") {
   const ModelConfig m = preset("llama-3.1-405b");
   for (const bool sp : {false, true}) {

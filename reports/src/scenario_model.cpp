@@ -6,13 +6,6 @@
 namespace jevons::reports {
 namespace {
 
-Json merged(Json config, const Json* overrides, const std::string& where) {
-  if (overrides == nullptr || overrides->is_null()) return config;
-  if (!config.is_object()) throw bad_input(where, "a model config must be an object");
-  for (const auto& [key, value] : overrides->items()) config[key] = value;
-  return config;
-}
-
 std::string name_of_config(const Json& config, const std::string& fallback) {
   for (const char* key : {"name", "_name_or_path", "model_type"}) {
     const auto found = config.find(key);
@@ -21,15 +14,6 @@ std::string name_of_config(const Json& config, const std::string& fallback) {
     }
   }
   return fallback;
-}
-
-std::string stem(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  if (name == "config.json" && slash != std::string::npos && slash > 0) {
-    return stem(path.substr(0, slash));
-  }
-  return name.ends_with(".json") ? name.substr(0, name.size() - 5) : name;
 }
 
 }  // namespace
@@ -41,7 +25,9 @@ workloads::ModelConfig resolve_model(ScenarioReader& in, const Json& value, cons
     throw bad_input(in.at("/model_overrides"), "expected an object of config.json keys");
   }
   if (value.is_object()) {
-    const Json config = merged(value, overrides, where);
+    const Json config = overrides == nullptr ? value
+                                             : workloads::with_overrides(value, *overrides,
+                                                                         in.at("/model_overrides"));
     origin = config.dump();
     workloads::ModelConfig model = workloads::model_from_config(config, in.file, pointer);
     if (model.id.empty()) model.id = name_of_config(config, "inline");
@@ -55,16 +41,13 @@ workloads::ModelConfig resolve_model(ScenarioReader& in, const Json& value, cons
   const std::string text = value.get<std::string>();
   if (is_path(text)) {
     const std::string path = in.resolve(text);
-    const Json config = merged(parse_json(read_text_file(path), path), overrides, path);
-    origin = config.dump();
-    workloads::ModelConfig model = workloads::model_from_config(config, path);
-    if (model.id.empty()) model.id = stem(path);
-    if (model.name.empty()) model.name = model.id;
-    return model;
+    origin = read_text_file(path);
+    if (overrides == nullptr || overrides->is_null()) return workloads::model(path, where);
+    return workloads::model(path, *overrides, in.at("/model_overrides"));
   }
   origin = value.dump();
   if (overrides == nullptr || overrides->is_null()) return workloads::model(text, where);
-  return workloads::model(text, *overrides, where);
+  return workloads::model(text, *overrides, in.at("/model_overrides"));
 }
 
 void read_model(ScenarioReader& in, ObjectReader& root) {

@@ -137,7 +137,6 @@ ModelConfig read_config(const Json& config, const std::string& file, const std::
   if (!type) {
     std::vector<std::string> all;
     for (const auto& [key, unused] : config.items()) all.push_back(key);
-    model.id = model.name = "inline";
     model.source.mark = Mark::assumed;
     Fields fields(std::move(reader));
     read_inline(fields, model);
@@ -145,7 +144,7 @@ ModelConfig read_config(const Json& config, const std::string& file, const std::
     return model;
   }
   const Family& family = family_of(*type, reader.where("model_type"));
-  model.id = model.name = model.model_type = *type;
+  model.model_type = *type;
   const bool nested = !family.nested.empty() && reader.has_value(family.nested);
   const auto outer = reader.optional_object("quantization_config");
   Fields fields(nested ? reader.object(family.nested) : reader);

@@ -72,6 +72,7 @@ void read_inline(Fields& fields, ModelConfig& model) {
   (void)fields.reader().choice_or("position_embedding", "rope",
                                   {"rope", "alibi", "learned", "relative", "none"});
   (void)fields.reader().optional_string("hidden_act");
+  for (const char* name : {"name", "_name_or_path"}) fields.reader().ignore(name);
   if (fields.has("n_routed_experts")) add_inline_experts(fields, model, gated);
 }
 

@@ -67,9 +67,13 @@ bool looks_like_path(std::string_view name) {
   return name.find('/') != std::string_view::npos || name.ends_with(kSuffix);
 }
 
+/// The file's name without .json; of a config.json the folder's, which usually names the model.
 std::string file_stem(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (name == "config.json" && slash != std::string::npos && slash > 0) {
+    return file_stem(path.substr(0, slash));
+  }
   if (name.ends_with(kSuffix)) name.resize(name.size() - kSuffix.size());
   return name;
 }
@@ -126,24 +130,9 @@ void shorten(Json& config, std::size_t layers, const Json& overrides) {
   }
 }
 
-/// Replaces keys; returns those that the config did not have, which must then be understood.
-std::vector<std::string> apply(Json& config, const Json& overrides, std::string_view where) {
-  std::vector<std::string> added;
-  if (!overrides.is_object()) throw bad_input(std::string(where), "expected an object");
+Json& language_part(Json& config) {
   const auto text = config.find("text_config");
-  Json& target = text != config.end() && text->is_object() ? *text : config;
-  for (const auto& [key, value] : overrides.items()) {
-    if (!target.contains(key)) added.push_back(key);
-    target[key] = value;
-  }
-  const auto layers = overrides.find("num_hidden_layers");
-  if (layers != overrides.end() && layers->is_number()) {
-    const double count = layers->get<double>();  // out of range: refused by the reader
-    if (count >= 1 && count <= kMaxLayers) {
-      shorten(target, static_cast<std::size_t>(count), overrides);
-    }
-  }
-  return added;
+  return text != config.end() && text->is_object() ? *text : config;
 }
 
 ModelConfig read_document(Document document, const Json* overrides, std::string_view where) {
@@ -161,14 +150,8 @@ ModelConfig read_document(Document document, const Json* overrides, std::string_
   } else {
     config = std::move(document.json);
   }
-  std::string file = document.file;
-  std::vector<std::string> strict;
-  if (overrides != nullptr && !overrides->is_null()) {
-    if (!config.is_object()) throw bad_input(file, "expected an object");
-    strict = apply(config, *overrides, where);
-    file += " with " + std::string(where);
-  }
-  ModelConfig model = read_config(config, file, pointer, strict);
+  if (overrides != nullptr) config = with_overrides(std::move(config), *overrides, where);
+  ModelConfig model = read_config(config, document.file, pointer, {});
   model.id = document.id;
   model.name = name;
   model.source = source;
@@ -176,6 +159,28 @@ ModelConfig read_document(Document document, const Json* overrides, std::string_
 }
 
 }  // namespace
+
+Json with_overrides(Json config, const Json& overrides, std::string_view where) {
+  const std::string at(where);
+  if (overrides.is_null()) return config;
+  if (!overrides.is_object()) throw bad_input(at, "expected an object of config.json keys");
+  if (!config.is_object()) throw bad_input(at, "the model to override is not an object");
+  std::vector<std::string> added;
+  Json& target = language_part(config);
+  for (const auto& [key, value] : overrides.items()) {
+    if (!target.contains(key)) added.push_back(key);
+    target[key] = value;
+  }
+  const auto layers = overrides.find("num_hidden_layers");
+  if (layers != overrides.end() && layers->is_number()) {
+    const double count = layers->get<double>();  // out of range: refused by the reader
+    if (count >= 1 && count <= kMaxLayers) {
+      shorten(target, static_cast<std::size_t>(count), overrides);
+    }
+  }
+  (void)read_config(config, at, "", added);
+  return config;
+}
 
 std::vector<ModelPreset> model_presets() {
   std::vector<ModelPreset> out;

@@ -176,6 +176,20 @@ TEST_CASE("config: overrides replace keys, shorten per-layer lists and refuse un
   CHECK_THROWS_AS((void)model("llama-3.1-8b", Json::array(), "/o"), Error);
 }
 
+TEST_CASE("config: overrides of an object given inline follow the same rules") {
+  const Json base = config_of("gpt-oss-20b");
+  const Json shorter = with_overrides(base, Json{{"num_hidden_layers", 6}}, "/o");
+  CHECK(model_from_config(shorter, "a").layers.size() == 6);
+  CHECK(with_overrides(base, Json(nullptr), "/o") == base);
+  CHECK_THROWS_AS((void)with_overrides(base, Json{{"n_layers", 6}}, "/o"), Error);
+  CHECK_THROWS_AS((void)with_overrides(Json::array(), Json{{"n_layers", 6}}, "/o"), Error);
+  const std::string scout = std::string(JEVONS_SOURCE_DIR) + "/tests/data/configs/";
+  const ModelConfig m =
+      model(scout + "llama-4-scout-instruct.json", Json{{"num_hidden_layers", 12}}, "/o");
+  CHECK(m.layers.size() == 12);
+  CHECK(m.id == "llama-4-scout-instruct");
+}
+
 TEST_CASE("presets: ids, names and aliases read off the head of a file are those inside it") {
   std::size_t index = 0;
   const std::vector<ModelPreset> presets = model_presets();

@@ -65,7 +65,7 @@ struct Layer {
 };
 
 struct ModelConfig {
-  std::string id;  ///< preset id or the name given
+  std::string id;  ///< preset id or file name; empty from model_from_config: the caller names it
   std::string name;
   std::string model_type;  ///< as in config.json; "" for an inline object without one
   long hidden = 0, vocab = 0, max_positions = 0;
@@ -146,6 +146,10 @@ struct TrainingFlops {
 /// and there an unknown key is an error.
 [[nodiscard]] ModelConfig model_from_config(const Json& config, const std::string& file,
                                             const std::string& pointer = "");
+/// The config with the keys of `overrides` replaced (inside text_config where there is one). When
+/// num_hidden_layers shrinks, lists with one entry a layer keep their first entries. Throws
+/// Error(bad_input) at `where` when a key that the config did not have means nothing to its family.
+[[nodiscard]] Json with_overrides(Json config, const Json& overrides, std::string_view where);
 /// model_type values understood.
 [[nodiscard]] std::vector<std::string> known_model_types();
 

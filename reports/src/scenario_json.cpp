@@ -97,6 +97,7 @@ sim::Scenario read_scenario(const Json& document, const std::string& file,
   read_cluster(in, root);
   read_precision(in, root);
   read_stack(in, root);
+  if (scenario.task == sim::Task::serve) choose_kv_cache(in, root);
   switch (scenario.task) {
     case sim::Task::train: read_train(in, root); break;
     case sim::Task::serve: read_serve(in, root); break;

@@ -46,6 +46,8 @@ void read_model(ScenarioReader& in, ObjectReader& root);
                                                    std::string& origin);
 void read_cluster(ScenarioReader& in, ObjectReader& root);
 void read_precision(ScenarioReader& in, ObjectReader& root);
+/// Serving: the cache format the engine chooses for the checkpoint, unless the scenario names one.
+void choose_kv_cache(ScenarioReader& in, const ObjectReader& root);
 void read_stack(ScenarioReader& in, ObjectReader& root);
 void read_train(ScenarioReader& in, ObjectReader& root);
 void read_serve(ScenarioReader& in, ObjectReader& root);

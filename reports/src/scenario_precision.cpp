@@ -69,6 +69,18 @@ void read_precision(ScenarioReader& in, ObjectReader& root) {
   }
 }
 
+void choose_kv_cache(ScenarioReader& in, const ObjectReader& root) {
+  const auto found = root.value().find("precision");
+  const bool told = found != root.value().end() && found->is_object() &&
+                    found->find("kv_cache") != found->end() && !found->at("kv_cache").is_null();
+  Precision& p = in.out.precision;
+  if (told || !in.out.stack.flag("serve_kv_cache_fp8")) return;
+  if (!is_float8(p.weights) && p.weights.format != Format::nvfp4) return;
+  p.kv_cache = {Format::fp8, 0};
+  in.took("/precision/kv_cache", "fp8",
+          "stack " + in.out.stack.id + ": its fp8 and nvfp4 checkpoints hold an fp8 cache");
+}
+
 Json write_precision(const Precision& precision) {
   Json out = Json::object();
   out["preset"] = precision.preset;

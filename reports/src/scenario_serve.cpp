@@ -3,7 +3,9 @@
 
 #include "jevons/core/error.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 namespace jevons::reports {
@@ -180,13 +182,19 @@ void read_slo(ObjectReader& serve, sim::ServeSpec& spec) {
 void read_batching(ScenarioReader& in, ObjectReader& serve, sim::ServeSpec& spec) {
   const bool has_sequences = serve.has_value("max_batch_sequences");
   const bool has_tokens = serve.has_value("max_batch_tokens");
+  // Engines are started with room for the users they are to hold.
+  const double users =
+      spec.traffic.kind == sim::Traffic::Kind::closed ? std::ceil(spec.traffic.concurrency) : 0.0;
+  const long sequences = std::max(256L, static_cast<long>(std::min(users, 1e9)));
   spec.max_batch_sequences =
-      static_cast<double>(serve.integer_or("max_batch_sequences", 256, 1, 1000000000));
+      static_cast<double>(serve.integer_or("max_batch_sequences", sequences, 1, 1000000000));
   spec.max_batch_tokens =
       static_cast<double>(serve.integer_or("max_batch_tokens", 8192, 1, 1000000000000));
   spec.chunked_prefill = serve.boolean_or("chunked_prefill", true);
   if (spec.mode == ServeMode::static_batch) return;
-  if (!has_sequences) in.took("/serve/max_batch_sequences", 256, "default");
+  if (!has_sequences)
+    in.took("/serve/max_batch_sequences", static_cast<double>(sequences),
+            "default: 256, or the users of a closed loop");
   if (!has_tokens) in.took("/serve/max_batch_tokens", 8192, "default");
 }
 

@@ -7,8 +7,6 @@
 namespace jevons::sim {
 namespace {
 
-constexpr double kWorkspaceBytesPerHidden = 24;
-
 /// Share of one layer's cache that lies on one rank.
 double rank_share(const workloads::Attention& a, const StepLayout& layout) {
   const double stages = static_cast<double>(layout.parallelism.pp);
@@ -51,12 +49,17 @@ ServeMemory serve_memory(const Scenario& scenario, const StepModel& model,
                          const StepLayout& layout) {
   const hwmodels::Stack& stack = scenario.stack;
   ServeMemory m;
-  m.capacity = Bytes(scenario.cluster.accelerator.require("memory_bytes") *
-                     stack.at("serve_memory_fraction"));
+  const double memory = scenario.cluster.accelerator.require("memory_bytes");
+  m.capacity = Bytes(memory * stack.at("serve_memory_fraction"));
   m.weights = model.weights();
-  m.reserve = Bytes(stack.at("memory_reserve_bytes"));
-  m.workspace = Bytes(scenario.serve.max_batch_tokens / model.data_ranks() *
-                      static_cast<double>(scenario.model.hidden) * kWorkspaceBytesPerHidden);
+  // What lies outside the allocator fits into the share left out first.
+  m.reserve = Bytes(std::max(0.0, stack.at("memory_reserve_bytes") - (memory - m.capacity.raw())));
+  double tokens = scenario.serve.max_batch_tokens;
+  if (scenario.serve.traffic.kind == Traffic::Kind::static_batch) {
+    tokens = std::min(tokens, scenario.serve.traffic.batch * scenario.serve.input_tokens.mean);
+  }
+  m.workspace = Bytes(tokens / model.data_ranks() * static_cast<double>(scenario.model.hidden) *
+                      stack.at("serve_workspace_bytes_per_hidden"));
   m.kv_bytes_per_token = workloads::kv_bytes_per_token(scenario.model, scenario.precision.kv_cache);
   const double length = mean_length(scenario.serve);
   m.rank_bytes_per_token = rank_bytes(scenario, layout, length) / length;

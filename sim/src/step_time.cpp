@@ -1,5 +1,7 @@
 #include "jevons/sim/step_time.hpp"
 
+#include "engine_experts.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -88,6 +90,7 @@ StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)
       precision_(scenario.precision),
       layout_(layout),
       costs_(scenario.cluster, scenario.stack),
+      experts_(std::make_unique<EngineExperts>(scenario.cluster, scenario.stack)),
       overlap_(scenario.stack.at("ep_overlap")) {
   for (const Layer& layer : model_.layers) {
     const auto same = std::find_if(kinds_.begin(), kinds_.end(),
@@ -106,6 +109,8 @@ StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)
   wide_dense_ = moe_layers_ > 0 && payload_bits(precision_.weights) <= 4.5;
   set_weights();
 }
+
+StepModel::~StepModel() = default;
 
 workloads::DecodeContext StepModel::base(double total) const {
   const workloads::Parallelism& l = layout_.parallelism;
@@ -129,17 +134,23 @@ void StepModel::convert_to_wide(Operator& op) const {
 }
 
 void StepModel::add(StepWork& sum, const Operator& op, double count) const {
-  const OperatorCost cost = costs_.cost(op, {.cold_weights = true});
-  double time = cost.time.raw();
-  // The stack's time per layer is the chain of these kernels.
-  if (std::holds_alternative<workloads::Elementwise>(op.shape)) time -= cost.floor.raw();
+  const auto* experts = std::get_if<workloads::MoeExperts>(&op.shape);
+  double time = 0;
+  if (experts != nullptr && experts_->used()) {
+    time = experts_->time(*experts, op);
+  } else {
+    const OperatorCost cost = costs_.cost(op, {.cold_weights = true});
+    time = cost.time.raw();
+    // The stack's time per layer is the chain of these kernels.
+    if (std::holds_alternative<workloads::Elementwise>(op.shape)) time -= cost.floor.raw();
+  }
   const workloads::Work work = workloads::work_of(op);
   sum.time_s += count * time;
   if (std::holds_alternative<workloads::MoeExchange>(op.shape)) sum.exchange_s += count * time;
   sum.flops += count * work.flops;
   sum.weight_bytes += count * work.bytes[static_cast<std::size_t>(TensorClass::weights)];
   sum.kv_bytes += count * work.bytes[static_cast<std::size_t>(TensorClass::kv_cache)];
-  if (const auto* experts = std::get_if<workloads::MoeExperts>(&op.shape)) {
+  if (experts != nullptr) {
     const double hit = workloads::experts_hit(*experts), rows = workloads::expert_rows(*experts);
     const double matrices = experts->gated ? 3 : 2;
     const double parameters =

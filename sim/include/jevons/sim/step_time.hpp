@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -56,10 +57,15 @@ struct StepLayout {
   double query_tokens = 1;        ///< per decoding sequence: 1 + drafts
 };
 
+class EngineExperts;
+
 class StepModel {
  public:
   /// Keeps references to the scenario's model, cluster and stack.
   StepModel(const Scenario& scenario, const StepLayout& layout);
+  ~StepModel();
+  StepModel(const StepModel&) = delete;
+  StepModel& operator=(const StepModel&) = delete;
 
   /// Memoised and interpolated.
   [[nodiscard]] StepWork step(const StepBatch& batch);
@@ -106,6 +112,7 @@ class StepModel {
   Precision precision_;
   StepLayout layout_;
   OperatorModel costs_;
+  std::unique_ptr<EngineExperts> experts_;
   std::vector<std::pair<const workloads::Layer*, double>> kinds_;  ///< with how many of each
   double layers_ = 0, moe_layers_ = 0, data_ranks_ = 1;
   double overlap_ = 0;

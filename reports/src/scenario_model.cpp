@@ -41,9 +41,14 @@ workloads::ModelConfig resolve_model(ScenarioReader& in, const Json& value, cons
   const std::string text = value.get<std::string>();
   if (is_path(text)) {
     const std::string path = in.resolve(text);
-    origin = read_text_file(path);
-    if (overrides == nullptr || overrides->is_null()) return workloads::model(path, where);
-    return workloads::model(path, *overrides, in.at("/model_overrides"));
+    const Json none = nullptr;
+    const Json& changes = overrides == nullptr ? none : *overrides;
+    Json config = parse_json(read_text_file(path), path);
+    if (config.is_object() && config.contains("schema") && config.contains("config")) {
+      config = Json(config.at("config"));  // a file in the form of the presets
+    }
+    origin = workloads::with_overrides(config, changes, in.at("/model_overrides")).dump();
+    return workloads::model(path, changes, in.at("/model_overrides"));
   }
   origin = value.dump();
   if (overrides == nullptr || overrides->is_null()) return workloads::model(text, where);

@@ -12,6 +12,7 @@ using workloads::CollectiveKind;
 using workloads::Module;
 using workloads::MoeExchange;
 using workloads::Operator;
+using workloads::Phase;
 
 constexpr double kRingWindow = 0.8;  ///< of the attention core, closed form of the training step
 
@@ -39,6 +40,12 @@ Kind kind_of(const Operator& op) {
   return Kind::elementwise;
 }
 
+/// Sustained clock by what the tensor cores burn: 16-, 8- or 4-bit.
+double clock_of(const Operator& op, const PassRules& rules) {
+  const double bits = payload_bits(op.format);
+  return rules.clock[bits > 8 ? 0 : bits > 4 ? 1 : 2];
+}
+
 /// Without node-aware kernels every expert gets its own copy through a plain all-to-all.
 Operator plain_exchange(const Operator& op) {
   const auto& x = std::get<MoeExchange>(op.shape);
@@ -50,16 +57,59 @@ Operator plain_exchange(const Operator& op) {
   return plain;
 }
 
+bool is_gather(const Operator& op) {
+  const auto* c = std::get_if<Collective>(&op.shape);
+  return c != nullptr && c->kind == CollectiveKind::all_gather && op.phase != Phase::input_gradient;
+}
+
+/// Inputs of the next GEMM travel after their cast, one byte for two.
+Operator narrow_gather(const Operator& op) {
+  Operator narrow = op;
+  std::get<Collective>(narrow.shape).bytes /= 2;
+  return narrow;
+}
+
+/// The experts' projections as grouped GEMMs: in a training graph routing, permutation, activation
+/// and casts are operators of their own, unlike in the fused layer of a serving engine.
+double grouped_seconds(const Operator& op, const OperatorModel& model, RunConditions run,
+                       const PassRules& rules) {
+  const auto& e = std::get<workloads::MoeExperts>(op.shape);
+  const double groups = e.experts / static_cast<double>(e.ep);
+  const double rows = workloads::expert_rows(e) / groups;
+  const double width = e.intermediate / static_cast<double>(e.etp);
+  const auto one = [&](double in, double out) {
+    Operator gemm = op;
+    gemm.shape = e.backward_weight
+                     ? workloads::Gemm{.m = in,
+                                       .n = out,
+                                       .k = rows,
+                                       .groups = groups,
+                                       .output_bytes = 8,
+                                       .weight_gradient = true}
+                     : workloads::Gemm{.m = rows, .n = out, .k = in, .groups = groups};
+    const double clock = rules.gemm_scale * clock_of(op, rules);
+    return model.cost(gemm, run).time.raw() / clock + groups * rules.per_expert;
+  };
+  const double up = (e.gated ? 2 : 1) * width;
+  if (op.phase == Phase::input_gradient) {
+    return one(up, e.hidden) + one(e.hidden, width);
+  }
+  return one(e.hidden, up) + one(width, e.hidden);
+}
+
 double seconds_of(const Operator& op, Kind kind, const OperatorModel& model,
                   const PassRules& rules) {
   const RunConditions run{.cold_weights = true, .held_units = 0};
+  if (kind == Kind::tp && rules.low_precision_gather && is_gather(op)) {
+    return model.cost(narrow_gather(op), run).time.raw();
+  }
   if (kind == Kind::ep && !rules.deduplicate && std::holds_alternative<MoeExchange>(op.shape)) {
     return model.cost(plain_exchange(op), run).time.raw();
   }
+  if (kind == Kind::experts) return grouped_seconds(op, model, run, rules);
   const double t = model.cost(op, run).time.raw();
   switch (kind) {
-    case Kind::gemm:
-    case Kind::experts: return t / rules.gemm_scale;
+    case Kind::gemm: return t / (rules.gemm_scale * clock_of(op, rules));
     case Kind::attention: return t / rules.attention_scale;
     case Kind::elementwise: return t / rules.elementwise_scale;
     default: return t;
@@ -100,14 +150,22 @@ PassRules pass_rules(const Scenario& s) {
   // DualPipe hides the exchange in pairs of passes, not inside one pass.
   const bool pairs = s.train.schedule == Schedule::dualpipe && s.parallelism.pp > 1;
   if (!pairs) r.ep_hidden = share(s.train.overlap.ep, s.stack, "ep_overlap");
-  const double clock = capped_clock(s);
-  r.gemm_scale = clock * s.stack.at("gemm_efficiency_scale");
-  r.attention_scale = clock * s.stack.at("attention_efficiency_scale");
+  const hwmodels::Constants& chip = s.cluster.accelerator.constants;
+  const double cap = capped_clock(s);
+  r.clock = {cap * chip.at("training.clock"), cap * chip.at("training.clock_8bit"),
+             cap * chip.at("training.clock_4bit")};
+  r.per_expert = s.stack.at("grouped_gemm_per_expert_s");
+  r.gemm_scale = s.stack.at("gemm_efficiency_scale");
+  r.attention_scale =
+      cap * chip.at("training.attention") * s.stack.at("attention_efficiency_scale");
   if (s.stack.at("flash_attention_generation") < 2.5 &&
       s.cluster.accelerator.generation != "ampere") {
     r.attention_scale *= s.stack.at("flash_attention_2_rate");
   }
   r.elementwise_scale = s.stack.at("elementwise_efficiency_scale");
+  r.low_precision_gather =
+      s.stack.flag("low_precision_tp_gather") && payload_bits(s.precision.gemm) <= 8;
+  r.skew = s.stack.at("collective_skew_s");
   r.deduplicate = s.stack.flag("node_deduplication");
   r.host_share = captured(s) ? 0 : 1;
   r.host_per_collective = r.host_share * s.stack.at("host_per_collective_s");
@@ -121,7 +179,8 @@ PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
   for (const Operator& op : graph.operators) {
     if (!chosen(op)) continue;
     const Kind kind = kind_of(op);
-    const double t = seconds_of(op, kind, model, rules);
+    double t = seconds_of(op, kind, model, rules);
+    if (kind == Kind::tp || kind == Kind::ep) t += rules.skew;
     out.seconds[static_cast<std::size_t>(kind)] += t;
     if (kind == Kind::tp || kind == Kind::cp || kind == Kind::ep) {
       out.collectives += 1;

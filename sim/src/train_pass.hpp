@@ -29,11 +29,15 @@ using KindSeconds = std::array<double, kKinds>;
 
 /// Constants of the stack and chip that a pass needs, looked up once.
 struct PassRules {
-  double tp_hidden = 0, ep_hidden = 0;  ///< shares
-  double gemm_scale = 1;                ///< of the chip's achieved rates
+  double tp_hidden = 0, ep_hidden = 0;   ///< shares
+  std::array<double, 3> clock{1, 1, 1};  ///< sustained over table rate: 16-, 8-, 4-bit GEMMs
+  double gemm_scale = 1;                 ///< of the chip's achieved rates
+  double per_expert = 0;  ///< s, of each local expert in each grouped GEMM: launch and wave tail
   double attention_scale = 1;
   double elementwise_scale = 1;
   bool deduplicate = false;  ///< expert exchange by node-aware kernels; else one copy per expert
+  bool low_precision_gather = false;  ///< tensor-parallel gathers carry GEMM inputs after the cast
+  double skew = 0;                    ///< s, wait of a collective for its slowest rank
   double host_per_collective = 0;
   double host_share = 1;  ///< 0: the step is captured in a graph
 };

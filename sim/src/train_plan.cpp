@@ -70,6 +70,7 @@ class Planner {
   const Piece& head();
   const Piece& mtp();
   [[nodiscard]] int moments() const;
+  [[nodiscard]] Operator send() const;
   void add_totals(TrainingPlanReport& out) const;
   void add_data_parallel(const StageLayout& layout, StageTimes& out) const;
   double collective(const Operator& op) const {
@@ -161,9 +162,10 @@ void Planner::set_host(PieceTimes& times, const Layer& layer, bool again) const 
   }
   double pair = 0;
   if (s_.parallelism.tp > 1) {
-    pair = s_.parallelism.pp > 1 ? tp * s_.stack.at("host_per_layer_pair_pipelined_per_tp_s")
-                                 : s_.stack.at("host_per_layer_pair_s") +
-                                       tp * s_.stack.at("host_per_layer_pair_per_tp_s");
+    const bool pipelined = s_.parallelism.pp > 1;
+    pair = s_.stack.at("host_per_layer_pair_s") +
+           tp * s_.stack.at(pipelined ? "host_per_layer_pair_pipelined_per_tp_s"
+                                      : "host_per_layer_pair_per_tp_s");
   }
   const double share = rules_.host_share;
   const double whole = 1 + kBackwardHost;
@@ -311,6 +313,17 @@ double pipelined(const Scenario& s) {
   return s.train.overlap.pp.value_or(true) ? s.stack.at("pp_overlap") : 0.0;
 }
 
+/// Every tensor-parallel rank sends its share and the receivers gather it inside the node
+/// (Megatron's scatter-gather sends, arXiv 2104.04473 section 4.1), with or without sequence
+/// parallelism.
+Operator Planner::send() const {
+  Operator op = workloads::stage_transfer(s_.model, context_);
+  if (!s_.parallelism.sp) {
+    std::get<workloads::Collective>(op.shape).bytes /= static_cast<double>(s_.parallelism.tp);
+  }
+  return op;
+}
+
 /// FLOPs and bytes of a step, recompute apart.
 void Planner::add_totals(TrainingPlanReport& out) const {
   const double n = static_cast<double>(out.plan.micro_batches);
@@ -356,7 +369,7 @@ TrainingPlanReport Planner::build() {
     out.kinds.push_back(std::move(kinds));
   }
   add_totals(out);
-  if (par.pp > 1) plan.p2p = Seconds(collective(workloads::stage_transfer(s_.model, context_)));
+  if (par.pp > 1) plan.p2p = Seconds(collective(send()));
   plan.p2p_overlap = pipelined(s_);
   const double dp = s_.train.overlap.dp.value_or(true) ? s_.stack.at("dp_overlap") : 0.0;
   plan.dp_overlap = plan.gather_overlap = dp;

@@ -123,6 +123,19 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("attention: products of whole heads equal the counted loops") {
+  for (const long window : {0L, 9L}) {
+    for (const long queries : {40L, 64L}) {
+      const HeadShape shape{4, 2, 6, 5, window};
+      const auto q = random_matrix(queries, 24, 1), k = random_matrix(64, 12, 2),
+                 v = random_matrix(64, 10, 3);
+      Meter meter;
+      CHECK(largest_difference(attention(q, k, v, shape), attention(q, k, v, shape, &meter)) <
+            1e-13);
+    }
+  }
+}
+
 TEST_CASE("attention: a decode step does and reads exactly what the operator claims") {
   for (const long keys : {1L, 7L, 40L}) {
     for (const long window : {0L, 5L}) {
@@ -202,6 +215,16 @@ TEST_CASE("MLA: absorbed equals expanded to rounding, in prefill and while the c
       CHECK(largest_difference(out, slice_rows(expanded, t, 1)) < 1e-13);
     }
     CHECK(growing.cols() == s.kv_rank + s.rope);  // the whole cache: 576 of V3
+  }
+}
+
+TEST_CASE("MLA: the core by products over all heads equals the counted loops") {
+  const MlaShape s = small_mla();
+  for (const long queries : {1L, 7L}) {
+    const auto q = random_matrix(queries, s.heads * (s.kv_rank + s.rope), 2);
+    const auto cache = random_matrix(400, s.kv_rank + s.rope, 3);
+    Meter meter;
+    CHECK(largest_difference(mla_core(q, cache, s), mla_core(q, cache, s, &meter)) < 1e-13);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace jevons::reference {
 namespace {
@@ -28,6 +29,28 @@ void place_cols(Matrix<T>& into, long first, const Matrix<T>& part) {
     for (long c = 0; c < part.cols(); ++c) into(r, first + c) = part(r, c);
   }
 }
+
+/// All heads of all queries share the cache: two products over (rows · heads) latent queries.
+template <class T>
+Matrix<T> core_by_products(const Matrix<T>& latent_q, const Matrix<T>& cache, const MlaShape& s) {
+  const long queries = latent_q.rows();
+  Matrix<T> q(queries * s.heads, s.kv_rank + s.rope);
+  q.data() = latent_q.data();
+  Matrix<T> scores = gemm_bt(q, cache);
+  for (long r = 0; r < scores.rows(); ++r) {
+    const long last = cache.rows() - queries + r / s.heads;
+    for (long j = 0; j < scores.cols(); ++j) {
+      scores(r, j) = j <= last ? scores(r, j) * static_cast<T>(s.scale())
+                               : -std::numeric_limits<T>::infinity();
+    }
+  }
+  softmax_rows(scores);
+  Matrix<T> out(queries, s.heads * s.kv_rank);
+  out.data() = gemm(scores, slice_cols(cache, 0, s.kv_rank)).data();
+  return out;
+}
+
+constexpr long kWorthProducts = 1024;  // pairs of query head and key
 
 }  // namespace
 
@@ -76,6 +99,9 @@ template <class T>
 Matrix<T> mla_core(const Matrix<T>& latent_q, const Matrix<T>& cache, const MlaShape& s,
                    Meter* meter, const std::vector<std::vector<long>>& chosen) {
   const long width = s.kv_rank + s.rope, queries = latent_q.rows();
+  if (meter == nullptr && chosen.empty() && queries * s.heads * cache.rows() >= kWorthProducts) {
+    return core_by_products(latent_q, cache, s);
+  }
   Matrix<T> out(queries, s.heads * s.kv_rank);
   Operand read_cache(meter, {TensorClass::kv_cache, 2}, cache.size());
   Operand read_q(meter, {TensorClass::activations, 2}, latent_q.size());

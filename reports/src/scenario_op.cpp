@@ -111,9 +111,11 @@ workloads::MoeExchange read_exchange(ObjectReader& op, const sim::Scenario& scen
                                      bool combine) {
   workloads::MoeExchange exchange;
   exchange.combine = combine;
-  exchange.low_latency =
-      op.choice_or("mode", "throughput", {"throughput", "low_latency"}) == "low_latency";
   exchange.tokens = extent(op, "tokens");
+  // Without a mode: what engines do, low-latency kernels for decode-sized batches.
+  const bool few = exchange.tokens <= scenario.stack.at("engine.low_latency_tokens");
+  exchange.low_latency = op.choice_or("mode", few ? "low_latency" : "throughput",
+                                      {"throughput", "low_latency"}) == "low_latency";
   exchange.hidden = extent(op, "hidden");
   exchange.top_k = extent(op, "top_k");
   exchange.experts = extent(op, "experts");

@@ -23,6 +23,7 @@ constexpr double kDecodeRows = 64;  // query rows of one decode work item
 constexpr double kMostSplits = 32;
 constexpr double kScheduledBatch = 992;  // above it the scheduler no longer adds per sequence
 constexpr double kWindowCost = 2;        // us
+constexpr double kJoinedKeys = 8192;     // keys of a batch from which MLA decode splits the cache
 constexpr double kEnough = 0.8;          // items over units from which KV is not split
 
 bool fp8_cache(const workloads::Operator& op) {
@@ -247,11 +248,13 @@ KernelTime mla_decode_time(const workloads::MlaDecode& s, const workloads::Opera
   const bool resident = !run.cold_weights && c.flushed < 0.5 && kv < 0.9 * c.cache;
   const double stream = a.absorbed_stream[i] * c.memory * (resident ? a.absorbed_cached[i] : 1);
   const double reread = rows > 16 && rows <= 32 ? a.absorbed_reread[i] : 1;
+  // 17 to 32 rows run as two half-filled tiles: each reads the cache, partly from the L2.
+  const double streams = reread > 1 ? 2 * tiles : tiles;
   double active = 1;
   if (a.absorbed_splits > 0) {
     const double splits =
         s.kv_len < 4 * a.absorbed_splits ? whole(s.kv_len / 4) : a.absorbed_splits;
-    active = std::min(1.0, s.batch * tiles * splits / units);
+    active = std::min(1.0, s.batch * streams * splits / units);
   }
   const double rate =
       a.absorbed_rate[i] * c.peak(i == 1 ? NumberFormat{Format::fp8, 0} : op.format);
@@ -261,8 +264,10 @@ KernelTime mla_decode_time(const workloads::MlaDecode& s, const workloads::Opera
   const double bulk = q + a.absorbed_ramp[i] * q / (q + a.absorbed_ramp[i]);
   const double items = a.absorbed_item[i] * 1e-3 * s.batch * tiles;
   const double extra = a.absorbed_head[i] * s.batch * rows / c.memory;
+  // Few items: the cache is split over units and a second pass joins the parts.
+  const bool split = s.batch * tiles < units / 2 && s.batch * s.kv_len >= kJoinedKeys;
   KernelTime t;
-  t.floor = a.absorbed_floor[i];
+  t.floor = a.absorbed_floor[i] + (split ? a.absorbed_join[i] : 0);
   t.memory = memory + extra;
   t.compute = std::max(compute, items);
   t.total = t.floor + extra + std::pow(std::pow(items, 1.6) + std::pow(bulk, 1.6), 1 / 1.6);

@@ -165,6 +165,7 @@ void KernelConstants::read_attention(const hwmodels::Stack& stack) {
   a.absorbed_ramp = both("mla_decode.ramp_us");
   a.absorbed_cached = both("mla_decode.cached");
   a.absorbed_reread = both("mla_decode.reread");
+  a.absorbed_join = both("mla_decode.join_us");
   a.absorbed_splits = read("mla_decode.most_splits");
   a.train_forward_rate = read("train_attention.forward_rate");
   a.train_forward_tokens = read("train_attention.forward_tokens");

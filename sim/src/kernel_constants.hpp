@@ -54,7 +54,7 @@ struct AttentionConstants {
   double mla_rows, mla_keys;
   // decode, MLA absorbed; index 1: fp8 cache
   std::array<double, 2> absorbed_floor, absorbed_item, absorbed_head, absorbed_stream,
-      absorbed_rate, absorbed_ramp, absorbed_cached, absorbed_reread;
+      absorbed_rate, absorbed_ramp, absorbed_cached, absorbed_reread, absorbed_join;
   double absorbed_splits;
   // training kernels
   double train_forward_rate, train_forward_tokens, backward_rate, backward_tokens, backward_ratio;

@@ -72,6 +72,10 @@ Accelerator Catalogue::accelerator(const Json& object, std::string_view file,
   return with_class(read_accelerator(object, file, pointer, true));
 }
 
+Constants Catalogue::class_constants(std::string_view generation) const {
+  return hwmodels::class_constants(generation);
+}
+
 std::string Catalogue::default_stack(const Accelerator& accelerator, std::string_view task) const {
   if (task == "train") return default_train_stack(accelerator);
   if (task == "serve") return default_serve_stack(accelerator);

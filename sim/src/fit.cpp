@@ -54,7 +54,10 @@ class Problem {
   /// d residual / d log constant, one column a constant.
   [[nodiscard]] Eigen::MatrixXd jacobian(const std::vector<double>& r) {
     Eigen::MatrixXd j = Eigen::MatrixXd::Zero(static_cast<Eigen::Index>(size_), columns());
+    const bool known = !still_.empty();
+    if (!known) still_.assign(state_.size(), false);
     for (std::size_t k = 0; k < state_.size(); ++k) {
+      if (still_[k]) continue;
       std::vector<FittedConstant> moved = state_;
       const double step = state_[k].after * std::exp(kStep) > high_[k] ? -kStep : kStep;
       moved[k].after *= std::exp(step);
@@ -68,6 +71,8 @@ class Problem {
         if (std::abs(change) > kMoves) ++state_[k].rows;
         j(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(k)) = change / step;
       }
+      // What no row depends on at the start is not looked at again.
+      if (!known) still_[k] = state_[k].rows == 0;
     }
     return j;
   }
@@ -144,6 +149,7 @@ class Problem {
   std::size_t size_;
   std::vector<FittedConstant> state_;
   std::vector<double> low_, high_;
+  std::vector<bool> still_;
 };
 
 double median_error(const std::vector<double>& residuals) {

@@ -30,6 +30,8 @@ class Catalogue {
                                         std::string_view pointer) const;
   /// A stack id, or a path to a stack file.
   [[nodiscard]] Stack stack(std::string_view id_or_path, std::string_view where) const;
+  /// The constants a part of this generation starts from: generic ← bases ← class.
+  [[nodiscard]] Constants class_constants(std::string_view generation) const;
   /// The stack used when the scenario names none: by task and vendor. Documented in the result.
   [[nodiscard]] std::string default_stack(const Accelerator& accelerator,
                                           std::string_view task) const;

@@ -22,6 +22,7 @@ struct FitSample {
   const Scenario* scenario = nullptr;
   std::string metric;  ///< "time_s", "achieved_flops_per_s" or "achieved_bytes_per_s"
   double measured = 0;
+  std::string group;  ///< of the truth file; for cross_validate()
 };
 
 /// A constant to be fitted, and whose it is.
@@ -65,23 +66,36 @@ struct FitResult {
                                                           const std::string& accelerator,
                                                           const std::string& prefix);
 
-/// The leave-one-group-out check: each (operator kind, accelerator) group is predicted with
-/// constants that its rows did not set. The family of the group's constants falls back to the
-/// nearest measured generation of the same kind of chip and is fitted again on the rows of the same
-/// generation that are left (other accelerators).
+/// What cross_validate() leaves out at once.
+enum class CrossUnit {
+  truth_group,   ///< one group of the truth files: operator kind with its precision, on one SKU
+  kind_and_chip  ///< every row of one operator kind on one SKU, whatever the precision
+};
+
+/// The leave-one-group-out check: each group is predicted with constants that its rows did not set.
+/// The whole family of constants of the chip's generation is replaced by stand-ins (geometric mean
+/// of the other measured generations, generic where none has it) and fitted again, with the prior
+/// at the stand-ins, on the rows of the generation that are left. What nothing else determines
+/// stays at the stand-in.
 struct CrossGroup {
-  std::string kind, accelerator, donor;  ///< donor: whose constants stood in; empty: generic
+  std::string name, accelerator;
   std::vector<std::size_t> samples;
   std::vector<double> errors;
-  long rows_left = 0;  ///< rows of other accelerators that took part in the new fit
+  long rows_left = 0;  ///< rows that took part in the new fit
 };
-struct CrossResult {
-  std::vector<CrossGroup> groups;
+
+struct CrossOptions {
+  CrossUnit unit = CrossUnit::truth_group;
+  FitOptions fit;
+  unsigned threads = 0;  ///< 0: all cores
 };
-/// `class_constants`: constants of a generation as the catalogue has them (class and generic).
+
+/// A class's own constants and the generic ones under them.
 using ClassConstants = std::function<hwmodels::Constants(const std::string& generation)>;
-[[nodiscard]] CrossResult cross_validate(std::span<const FitSample> samples,
-                                         const ClassConstants& class_constants,
-                                         const FitOptions& options = {});
+
+/// Deterministic for any number of threads.
+[[nodiscard]] std::vector<CrossGroup> cross_validate(std::span<const FitSample> samples,
+                                                     const ClassConstants& class_constants,
+                                                     const CrossOptions& options = {});
 
 }  // namespace jevons::sim

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <queue>
 #include <string>
+#include <tuple>
 
 namespace jevons::sim {
 namespace {
@@ -161,8 +162,9 @@ void Engine::Player::build_kinds(const TaskGraph& graph) {
     kind_[task] = static_cast<std::uint8_t>((transfer ? kTransfer : 0) | (queued ? kQueued : 0) |
                                             (slowed ? kSlowed : 0));
   }
-  std::stable_sort(holds_.begin(), holds_.end(),
-                   [](const auto& a, const auto& b) { return a.task < b.task; });
+  std::sort(holds_.begin(), holds_.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.task, a.device, a.units) < std::tie(b.task, b.device, b.units);
+  });
   hold_begin_.assign(holds_.empty() ? 0 : tasks + 1, 0);
   for (const auto& hold : holds_) {
     kind_[hold.task] |= kHolds;

@@ -33,6 +33,19 @@ RankSeconds seconds_of(const StepGraph& step, const Timeline& timeline, std::siz
   return out;
 }
 
+std::array<PassSeconds, 5> passes_of(const StepGraph& step, const Timeline& timeline,
+                                     std::size_t rank) {
+  std::array<PassSeconds, 5> out{};
+  const auto& slots = step.program.by_rank[rank % static_cast<std::size_t>(step.program.ranks)];
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const auto& span = step.spans[rank][i];
+    auto& pass = out[static_cast<std::size_t>(slots[i].pass)];
+    ++pass.count;
+    pass.seconds += timeline.end_s[span.last] - timeline.start_s[span.first];
+  }
+  return out;
+}
+
 double kept(const StageTimes& stage) {
   double bytes = 0;
   for (const auto& piece : stage.pieces) {
@@ -125,6 +138,7 @@ TrainingTimeline play_training(const TrainingPlan& plan, const EventOptions& opt
   out.host_per_step_s = plan.host_per_step.raw();
   for (std::size_t rank = 0; rank < step.spans.size(); ++rank) {
     out.ranks.push_back(seconds_of(step, out.timeline, rank, out.timeline.makespan_s));
+    out.passes.push_back(passes_of(step, out.timeline, rank));
     out.memory.push_back(memory_of(step, plan, out.timeline, rank));
     const auto& samples = out.memory.back();
     out.memory_peak_bytes.push_back(
@@ -140,50 +154,6 @@ TrainingTimeline play_training(const TrainingPlan& plan, const EventOptions& opt
   out.critical_s[static_cast<std::size_t>(TaskKind::host)] += out.host_per_step_s;
   out.labels = std::move(step.labels);
   out.activity = std::move(step.activity);
-  return out;
-}
-
-TrainingTime time_of(const TrainingTimeline& played, const TrainingPlan& plan) {
-  TrainingTime out;
-  out.slowest = played.slowest_rank() % static_cast<std::size_t>(plan.ranks);
-  const auto& rank = played.ranks[out.slowest];
-  const Seconds fixed =
-      static_cast<double>(plan.micro_batches) * plan.host_per_micro_batch + plan.host_per_step;
-  out.step = played.step();
-  out.host = fixed;
-  out.host_bound = Seconds(std::max(0.0, rank.host - fixed.raw()));
-  out.exposed_comm = Seconds(rank.exposed_comm);
-  out.pipeline_busy = Seconds(rank.compute) + out.exposed_comm + out.host_bound;
-  out.bubble = Seconds(rank.bubble);
-  out.p2p = Seconds(rank.sends);
-  out.data_parallel = Seconds(rank.data_parallel);
-  out.optimizer = Seconds(rank.optimizer);
-  return out;
-}
-
-ActivitySeries activity_over_time(const TrainingTimeline& played, std::size_t rank,
-                                  std::size_t bins) {
-  ActivitySeries out;
-  out.flops_per_s.assign(bins, 0.0);
-  out.hbm_bytes_per_s.assign(bins, 0.0);
-  out.busy_fraction.assign(bins, 0.0);
-  const double width = played.step().raw() / static_cast<double>(bins);
-  for (std::size_t task = 0; task < played.labels.size(); ++task) {
-    const auto& label = played.labels[task];
-    const double start = played.timeline.start_s[task], end = played.timeline.end_s[task];
-    if (label.rank != rank || label.track != Track::compute || end <= start) {
-      continue;
-    }
-    const auto first = static_cast<std::size_t>(start / width);
-    for (auto bin = first; bin < bins && static_cast<double>(bin) * width < end; ++bin) {
-      const double from = std::max(start, static_cast<double>(bin) * width);
-      const double to = std::min(end, static_cast<double>(bin + 1) * width);
-      const double share = std::max(0.0, to - from) / width;
-      out.flops_per_s[bin] += played.activity[task].flops / (end - start) * share;
-      out.hbm_bytes_per_s[bin] += played.activity[task].hbm_bytes / (end - start) * share;
-      out.busy_fraction[bin] += share;
-    }
-  }
   return out;
 }
 

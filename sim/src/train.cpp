@@ -26,6 +26,19 @@ void add_provenance(const Scenario& s, Result& result) {
   }
 }
 
+TrainingTime play(const Scenario& scenario, const TrainingPlan& plan, const RunOptions& options,
+                  Result& result) {
+  EventOptions events;
+  if (options.full_cluster) {
+    const auto& layout = scenario.parallelism;
+    events =
+        full_cluster(plan, layout.dp, layout.tp * layout.cp, options.speed_spread, scenario.seed);
+  }
+  const TrainingTimeline played = play_training(plan, events);
+  add_critical_path(played, result);
+  return time_of(played, plan);
+}
+
 }  // namespace
 
 Result run_train(const Scenario& scenario, const RunOptions& options) {
@@ -33,7 +46,7 @@ Result run_train(const Scenario& scenario, const RunOptions& options) {
   result.scenario = scenario;
   TrainingPlanReport report = plan_training_with_report(scenario);
   const TrainingTime time = options.resolution == Resolution::event
-                                ? time_of(play_training(report.plan), report.plan)
+                                ? play(scenario, report.plan, options, result)
                                 : closed_form(report.plan);
   const TrainingMemory memory = training_memory(scenario);
   detail::add_step_metrics(scenario, report, time, result);

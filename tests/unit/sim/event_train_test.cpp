@@ -188,3 +188,34 @@ TEST_CASE("event training: holding units the whole pair long costs no less than 
   CHECK(throughout > while_needed);
   CHECK(while_needed > free);
 }
+
+TEST_CASE("event training: the more the chips differ, the longer all wait for the slowest") {
+  const auto plan = full_plan(Schedule::one_f_one_b, 1);
+  const double alike = step(plan, full_cluster(plan, 8, 1, 0.0, 1));
+  CHECK(alike == doctest::Approx(step(plan)));
+  const double little = step(plan, full_cluster(plan, 8, 1, 0.1, 1));
+  const double much = step(plan, full_cluster(plan, 8, 1, 0.3, 1));
+  CHECK(little > alike);
+  CHECK(much > little);
+  CHECK(step(plan, full_cluster(plan, 8, 4, 0.3, 1)) > much);   // the slowest of four each
+  CHECK(much == step(plan, full_cluster(plan, 8, 1, 0.3, 1)));  // the same seed, the same chips
+}
+
+TEST_CASE("event training: DualPipe's phases are counted and timed on the slowest rank") {
+  auto plan = full_plan(Schedule::dualpipe, 1);
+  for (auto& stage : plan.stages) {
+    stage = plan.stages[0];
+  }
+  plan.p2p_overlap = 1;
+  const auto played = play_training(plan);
+  const auto time = time_of(played, plan);
+  const auto& passes = played.passes[time.slowest];
+  CHECK(time.pairs + time.lone_passes == 12);
+  CHECK(time.pairs == static_cast<double>(passes[static_cast<std::size_t>(Pass::pair)].count));
+  CHECK(time.pair.raw() < time.lone_forward.raw() + time.lone_backward.raw());
+  double slots = 0;
+  for (const auto& pass : passes) {
+    slots += pass.seconds;
+  }
+  CHECK(slots == doctest::Approx((time.pipeline_busy + time.host - plan.host_per_step).raw()));
+}

@@ -63,7 +63,8 @@ struct EventOptions {
   bool per_layer =
       false;          ///< a task per layer and pass (the trace) instead of one per stage and pass
   long replicas = 1;  ///< data-parallel replicas that are simulated
-  /// Factor on the compute of replica · ranks + rank (a straggler has more than 1); empty: all 1.
+  /// Factor on the compute time of replica · ranks + rank (a straggler has more than 1); empty:
+  /// all 1.
   std::vector<double> slowdown = {};
 };
 
@@ -75,6 +76,15 @@ struct RankSeconds {
   double data_parallel = 0;  ///< gathers before and reduces after the passes
   double host = 0, optimizer = 0;
   double bubble = 0;  ///< waiting for other ranks
+};
+
+/// Slots of one kind on a rank: how many, and the seconds from start to end.
+struct PassSeconds {
+  long count = 0;
+  double seconds = 0;
+  [[nodiscard]] double mean() const {
+    return count == 0 ? 0.0 : seconds / static_cast<double>(count);
+  }
 };
 
 struct Sample {
@@ -91,8 +101,9 @@ struct TrainingTimeline {
   std::vector<TaskLabel> labels;       ///< by task
   std::vector<TaskActivity> activity;  ///< by task
   std::vector<RankSeconds> ranks;
-  std::vector<std::vector<Sample>> memory;  ///< by rank: bytes from that time on
-  std::vector<double> memory_peak_bytes;    ///< by rank
+  std::vector<std::array<PassSeconds, 5>> passes;  ///< by rank and Pass
+  std::vector<std::vector<Sample>> memory;         ///< by rank: bytes from that time on
+  std::vector<double> memory_peak_bytes;           ///< by rank
   std::array<double, static_cast<std::size_t>(TaskKind::count)>
       critical_s{};            ///< adds up to the step
   double host_per_step_s = 0;  ///< after the last task
@@ -101,11 +112,21 @@ struct TrainingTimeline {
   [[nodiscard]] std::size_t slowest_rank() const;
 };
 
+/// Every pipeline rank of every replica. A chip's compute takes a factor of exp(spread · z) with z
+/// normal (`spread`: standard deviation of chip speeds; 0: all alike), drawn from `seed`; a rank of
+/// `chips` (tensor and context parallel) goes as its slowest. Replicas meet in the gradient reduce
+/// and the optimizer; what they exchange among experts meanwhile is not made to wait.
+[[nodiscard]] EventOptions full_cluster(const TrainingPlan& plan, long replicas, long chips,
+                                        double spread, unsigned long seed);
+
 [[nodiscard]] TrainingTimeline play_training(const TrainingPlan& plan,
                                              const EventOptions& options = {});
 
 /// The played step in the terms of the closed form, which it can stand in for.
 [[nodiscard]] TrainingTime time_of(const TrainingTimeline& played, const TrainingPlan& plan);
+
+/// "critical_path_s": what the longest chain of tasks consists of; adds up to the step.
+void add_critical_path(const TrainingTimeline& played, Result& result);
 
 /// FLOPs and memory bytes per second of a rank, averaged over `bins` equal parts of the step.
 struct ActivitySeries {

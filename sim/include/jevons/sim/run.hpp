@@ -10,6 +10,10 @@ enum class Resolution { analytic, event };
 
 struct RunOptions {
   Resolution resolution = Resolution::analytic;
+  /// Training on events: every pipeline rank of every replica instead of one replica for all.
+  bool full_cluster = false;
+  /// With full_cluster: standard deviation of the chips' speeds, drawn from the scenario's seed.
+  double speed_spread = 0;
 };
 
 /// Throws Error. "Does not fit" is not an error: `infeasible` of the result says so.

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <utility>
@@ -15,6 +16,9 @@ namespace {
 constexpr std::string_view kRead = "host read bytes_per_s";
 constexpr std::string_view kFresh = "host fresh bytes_per_s";
 constexpr std::string_view kGemv = "host gemv bytes_per_s";
+constexpr std::string_view kCold = "host cold bytes_per_s";
+constexpr std::string_view kDot = "host dot flops_per_s";
+constexpr std::string_view kAxpy = "host axpy flops_per_s";
 constexpr std::string_view kPeak = "host peak flops_per_s";
 constexpr std::string_view kGemm = "host gemm flops_per_s ";
 constexpr std::string_view kRate = "host rate ";
@@ -26,6 +30,14 @@ std::string source_text(const HostCalibration& c, const Sampled& sample) {
                 c.date.c_str(), sample.repeats, 100 * sample.spread);
   return text;
 }
+
+using CurveName = std::pair<std::string_view, FootprintCurve HostCalibration::*>;
+constexpr std::array<CurveName, 6> kCurves{{{kRead, &HostCalibration::read},
+                                            {kFresh, &HostCalibration::fresh},
+                                            {kGemv, &HostCalibration::gemv},
+                                            {kCold, &HostCalibration::cold},
+                                            {kDot, &HostCalibration::dot},
+                                            {kAxpy, &HostCalibration::axpy}}};
 
 Json entry(Json value, std::string source, std::string_view mark, std::string note = "") {
   Json out{{"value", std::move(value)}, {"source", std::move(source)}, {"mark", mark}};
@@ -104,10 +116,8 @@ Json measured_json(const HostCalibration& c) {
     add(std::string(kGemm) + shape, g.flops_per_s)["fraction_of_peak"] =
         g.flops_per_s.value / c.peak_fp32_flops_per_s.value;
   }
-  const std::pair<std::string_view, const FootprintCurve*> curves[] = {
-      {kRead, &c.read}, {kFresh, &c.fresh}, {kGemv, &c.gemv}};
-  for (const auto& [name, curve] : curves) {
-    for (const auto& [bytes, sample] : curve->points) {
+  for (const auto& [name, curve] : kCurves) {
+    for (const auto& [bytes, sample] : (c.*curve).points) {
       add(std::string(name), sample)["bytes"] = bytes;
     }
   }
@@ -131,10 +141,8 @@ void take(HostCalibration& c, const Measurement& m) {
   const std::string_view name = m.quantity;
   if (!name.starts_with("host ") || m.values.size() != 1) return;
   const Sampled sample{m.values.front(), 0.0, 0};
-  const std::pair<std::string_view, FootprintCurve*> curves[] = {
-      {kRead, &c.read}, {kFresh, &c.fresh}, {kGemv, &c.gemv}};
-  for (const auto& [curve, into] : curves) {
-    if (name == curve && m.bytes) into->points.emplace_back(*m.bytes, sample);
+  for (const auto& [curve, into] : kCurves) {
+    if (name == curve && m.bytes) (c.*into).points.emplace_back(*m.bytes, sample);
   }
   if (name == kPeak) {
     c.peak_fp32_flops_per_s = sample;
@@ -151,11 +159,10 @@ void take(HostCalibration& c, const Measurement& m) {
 const std::vector<HostRate>& host_rates() {
   static const std::vector<HostRate> rates{
       {"call_s", "Seconds of a call that allocates, clears and returns a 64-number result."},
-      {"dot_flops_per_s", "Scalar product of two rows of 128 numbers, summed in order."},
-      {"axpy_flops_per_s", "A row of 128 numbers added to another with a weight."},
       {"exp_per_s", "Single-precision exponentials."},
       {"sincos_per_s", "Pairs of double-precision cosine and sine."},
       {"element_per_s", "Numbers read, scaled in double precision and written."},
+      {"choice_per_s", "Comparisons of numbers whose outcome cannot be foreseen (sorting)."},
       {"copy_per_s", "Numbers copied from columns of one matrix into columns of another."},
   };
   return rates;
@@ -210,11 +217,10 @@ HostCalibration host_calibration(const Accelerator& accelerator) {
   };
   need(c.peak_fp32_flops_per_s.value > 0, kPeak);
   need(c.gemm.size() >= 4, kGemm);
-  const std::pair<std::string_view, const FootprintCurve*> curves[] = {
-      {kRead, &c.read}, {kFresh, &c.fresh}, {kGemv, &c.gemv}};
-  for (const auto& [name, curve] : curves) {
-    need(!curve->points.empty(), name);
-    need(std::is_sorted(curve->points.begin(), curve->points.end(),
+  for (const auto& [name, curve] : kCurves) {
+    const auto& points = (c.*curve).points;
+    need(!points.empty(), name);
+    need(std::is_sorted(points.begin(), points.end(),
                         [](const auto& a, const auto& b) { return a.first < b.first; }),
          std::string(name) + " in rising order of bytes");
   }

@@ -5,6 +5,7 @@
 #include "jevons/simd/simd.hpp"
 
 #include <array>
+#include <cstdint>
 #include <fstream>
 #include <string>
 
@@ -67,14 +68,17 @@ Sampled peak(const Sampling& how) {
 
 using Shape = std::array<long, 3>;  // m, n, k
 
+/// From tiny to large, square and flat. Not powers of two: those fall onto the same cache sets, and
+/// their rate then depends on where the allocator happens to put the operands.
 std::vector<Shape> gemm_shapes(bool quick) {
-  std::vector<Shape> shapes{{16, 16, 16},    {32, 32, 32},   {64, 64, 64},   {128, 128, 128},
-                            {512, 512, 512}, {4, 64, 64},    {16, 64, 64},   {4, 512, 512},
-                            {16, 512, 512},  {64, 512, 512}, {64, 64, 1024}, {64, 1024, 64},
-                            {16, 2048, 512}, {8, 1024, 1024}};
+  std::vector<Shape> shapes{{16, 16, 16},    {48, 48, 48},   {96, 96, 96},   {200, 200, 200},
+                            {500, 500, 500}, {4, 72, 72},    {16, 72, 72},   {4, 500, 500},
+                            {16, 500, 500},  {64, 500, 500}, {72, 72, 1000}, {72, 1000, 72},
+                            {16, 2000, 500}, {2, 240, 240},  {8, 1000, 1000}};
   if (!quick) {
-    for (const Shape extra : {Shape{256, 256, 256}, Shape{1024, 1024, 1024}, Shape{2, 256, 256},
-                              Shape{32, 256, 1024}, Shape{128, 1024, 256}, Shape{32, 2048, 2048}}) {
+    for (const Shape extra :
+         {Shape{320, 320, 320}, Shape{1000, 1000, 1000}, Shape{2, 90, 90}, Shape{8, 90, 400},
+          Shape{32, 240, 1000}, Shape{120, 1000, 240}, Shape{32, 2000, 2000}}) {
       shapes.push_back(extra);
     }
   }
@@ -129,22 +133,56 @@ FootprintCurve gemv_curve(const Sampling& how, double largest) {
   return out;
 }
 
+/// Matrix-vector products over a rotation of matrices of a quarter MiB: none is used again before
+/// all of them are, as the weights of a model in a step.
+FootprintCurve cold_curve(const Sampling& how, double largest) {
+  constexpr long kRows = 250, kCols = 260;
+  constexpr double kBytes = 4.0 * kRows * kCols;
+  const std::vector<float> a = numbers(kRows);
+  std::vector<std::vector<float>> matrices;
+  FootprintCurve out;
+  for (std::size_t count = 1; static_cast<double>(count) * kBytes <= largest; count *= 2) {
+    while (matrices.size() < count) matrices.push_back(numbers(kRows * kCols));
+    std::size_t next = 0;
+    out.points.emplace_back(static_cast<double>(count) * kBytes, rate_of(how, kBytes, [&] {
+                              std::vector<float> c = fresh(kCols);
+                              simd::gemm({a.data()}, {matrices[next].data()}, c.data(), 1, kCols,
+                                         kRows);
+                              keep(c.back());
+                              next = (next + 1) % count;
+                            }));
+  }
+  return out;
+}
+
+/// A row-wise loop for rows of 8 to 1024 numbers. The rows are a head's part of rows four times as
+/// wide, 256 KiB in all: as keys and values lie.
+template <class Loop>
+FootprintCurve row_curve(const Sampling& how, Loop loop) {
+  FootprintCurve out;
+  for (long length = 8; length <= 1024; length *= 2) {
+    const long rows = 16384 / length, stride = 4 * length;
+    const std::vector<float> x = numbers(rows * stride);
+    // One vector as long as a row, one with a number for each row.
+    std::vector<float> across(static_cast<std::size_t>(length), 1e-6F);
+    std::vector<float> down(static_cast<std::size_t>(rows), 1e-6F);
+    const Block block{x.data(), rows, length, stride};
+    const Sampled rate = rate_of(how, 2.0 * static_cast<double>(rows * length), [&] {
+      loop(block, across.data(), down.data());
+      keep(across.back() + down.back());
+    });
+    out.points.emplace_back(4.0 * static_cast<double>(length), rate);
+  }
+  return out;
+}
+
 std::map<std::string, Sampled, std::less<>> loop_rates(const Sampling& how) {
-  constexpr long kRow = 128, kRows = 16, kMany = kRow * kRows;  // 8 KiB: first-level cache
+  // In the first-level cache, and not a multiple of a page: operands a page apart collide.
+  constexpr long kRow = 128, kRows = 15, kMany = kRow * kRows;
   const std::vector<float> x = numbers(kMany), gain = numbers(kMany);
   std::vector<float> y = numbers(kMany);
-  const auto rows = [&](auto work) {
-    for (long r = 0; r < kRows; ++r) work(r * kRow);
-  };
   std::map<std::string, Sampled, std::less<>> out;
   out["call_s"] = seconds_of(how, [&] { keep(fresh(64).back()); });
-  out["dot_flops_per_s"] = rate_of(how, 2.0 * kMany, [&] {
-    rows([&](long at) { keep(dot(x.data() + at, gain.data() + at, kRow)); });
-  });
-  out["axpy_flops_per_s"] = rate_of(how, 2.0 * kMany, [&] {
-    rows([&](long at) { axpy(1e-6F, x.data() + at, y.data() + at, kRow); });
-    keep(y.back());
-  });
   out["exp_per_s"] = rate_of(how, kMany, [&] {
     y = x;
     keep(exponentials(1.0F, y.data(), kMany));
@@ -153,6 +191,18 @@ std::map<std::string, Sampled, std::less<>> loop_rates(const Sampling& how) {
   out["element_per_s"] = rate_of(how, kMany, [&] {
     scale(x.data(), 1.25, gain.data(), y.data(), kMany);
     keep(y.back());
+  });
+  // New numbers each time, so that no list is learnt by heart.
+  constexpr long kList = 16;
+  std::vector<float> lists(200 * kList);
+  std::uint32_t state = 1;
+  out["choice_per_s"] = rate_of(how, 200.0 * kList * 4, [&] {  // log2(16) = 4
+    for (float& value : lists) {
+      state = state * 1664525U + 1013904223U;
+      value = static_cast<float>(state >> 8);
+    }
+    for (long at = 0; at < 200 * kList; at += kList) sort_down(lists.data() + at, kList);
+    keep(lists.back());
   });
   out["copy_per_s"] = rate_of(how, kMany, [&] {
     copy_block(x.data(), kRow, y.data(), kRow, kRows, kRow);
@@ -185,6 +235,12 @@ HostCalibration measure_host(const MeasureOptions& options) {
   c.fresh = fresh_curve(how, 67108864.0);
   c.gemv = gemv_curve(how, 67108864.0);
   options.progress("loops");
+  c.cold = cold_curve(how, 67108864.0);
+  c.dot = row_curve(how, [](const Block& block, float* across, float* down) {
+    dot_rows(block, across, 0.5F, down);
+  });
+  c.axpy = row_curve(
+      how, [](const Block& block, float* across, float* down) { axpy_rows(block, down, across); });
   c.rates = loop_rates(how);
   options.progress("power");
   PowerReading power = measure_power(how.clocks, "/sys/class/powercap", options.quick ? 0.5 : 2.0);

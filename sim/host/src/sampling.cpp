@@ -1,8 +1,19 @@
 #include "jevons/host/sampling.hpp"
 
 #include <algorithm>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace jevons::host {
+
+void keep_memory() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most glibc takes
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
 
 hwmodels::Sampled summary(std::vector<double> samples) {
   std::sort(samples.begin(), samples.end());

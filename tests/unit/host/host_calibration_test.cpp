@@ -33,6 +33,9 @@ HostCalibration example() {
   c.read.points = {{4096, {8e10, 0.01, 9}}, {4194304, {4e10, 0.01, 9}}, {268435456, {1e10, 0, 9}}};
   c.fresh.points = {{4096, {3e10, 0.01, 9}}, {67108864, {4e9, 0.01, 9}}};
   c.gemv.points = {{4096, {2e10, 0.01, 9}}, {67108864, {1.5e10, 0.01, 9}}};
+  c.cold.points = {{260000, {2e10, 0, 9}}, {67108864, {1e10, 0, 9}}};
+  c.dot.points = {{32, {2e9, 0, 9}}, {4096, {3e9, 0, 9}}};
+  c.axpy.points = {{32, {4e9, 0, 9}}, {4096, {6e9, 0, 9}}};
   double value = 1;
   for (const HostRate& rate : host_rates()) {
     c.rates[std::string(rate.name)] = {1e9 + value++, 0.01, 9};

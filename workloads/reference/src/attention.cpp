@@ -29,14 +29,15 @@ template <class T>
 std::vector<T> probabilities(const Matrix<T>& q, const Matrix<T>& k, const HeadShape& s, long i,
                              long head, Span span, Meter* meter) {
   const long group = head / (s.heads / s.kv_heads);
-  std::vector<T> p;
+  std::vector<T> p(static_cast<std::size_t>(std::max(0L, span.last - span.first)));
+  const T scale = static_cast<T>(scale_of(s));
   const T* query = q.row(i) + head * s.qk_dim;
   for (long j = span.first; j < span.last; ++j) {
     const T* key = k.row(j) + group * s.qk_dim;
     T dot{};
     for (long e = 0; e < s.qk_dim; ++e) dot += query[e] * key[e];
     if (meter != nullptr) meter->multiply_adds += static_cast<double>(s.qk_dim);
-    p.push_back(dot * static_cast<T>(scale_of(s)));
+    p[static_cast<std::size_t>(j - span.first)] = dot * scale;
   }
   if (p.empty()) return p;
   const T top = *std::max_element(p.begin(), p.end());
@@ -123,26 +124,28 @@ AttentionGradients<T> attention_backward(const Matrix<T>& q, const Matrix<T>& k,
       const long group = head / (s.heads / s.kv_heads);
       const std::vector<T> p = probabilities(q, k, s, i, head, span, meter);
       const T* seed = dout.row(i) + head * s.v_dim;
-      std::vector<T> dp;
+      std::vector<T> dp(p.size());
       T mean{};
       for (long j = span.first; j < span.last; ++j) {
         const T weight = p[static_cast<std::size_t>(j - span.first)];
+        const T* value = v.row(j) + group * s.v_dim;
+        T* dvalue = g.v.row(j) + group * s.v_dim;
         T dot{};
-        for (long e = 0; e < s.v_dim; ++e) {
-          dot += seed[e] * v(j, group * s.v_dim + e);
-          g.v(j, group * s.v_dim + e) += weight * seed[e];
-        }
+        for (long e = 0; e < s.v_dim; ++e) dot += seed[e] * value[e];
+        for (long e = 0; e < s.v_dim; ++e) dvalue[e] += weight * seed[e];
         if (meter != nullptr) meter->multiply_adds += 2 * static_cast<double>(s.v_dim);
-        dp.push_back(dot);
+        dp[static_cast<std::size_t>(j - span.first)] = dot;
         mean += weight * dot;
       }
       for (long j = span.first; j < span.last; ++j) {
         const auto at = static_cast<std::size_t>(j - span.first);
         const T ds = p[at] * (dp[at] - mean) * scale;
-        for (long e = 0; e < s.qk_dim; ++e) {
-          g.q(i, head * s.qk_dim + e) += ds * k(j, group * s.qk_dim + e);
-          g.k(j, group * s.qk_dim + e) += ds * q(i, head * s.qk_dim + e);
-        }
+        const T* query = q.row(i) + head * s.qk_dim;
+        const T* key = k.row(j) + group * s.qk_dim;
+        T* dquery = g.q.row(i) + head * s.qk_dim;
+        T* dkey = g.k.row(j) + group * s.qk_dim;
+        for (long e = 0; e < s.qk_dim; ++e) dquery[e] += ds * key[e];
+        for (long e = 0; e < s.qk_dim; ++e) dkey[e] += ds * query[e];
         if (meter != nullptr) meter->multiply_adds += 2 * static_cast<double>(s.qk_dim);
       }
     }
@@ -160,8 +163,10 @@ Matrix<T> indexer_scores(const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>
       T score{};
       for (long head = 0; head < s.heads; ++head) {
         T dot{};
-        for (long e = 0; e < s.dim; ++e) dot += q(i, head * s.dim + e) * k(j, e);
-        score += weights(i, head) * std::max(dot, T{});
+        const T* query = q.row(i) + head * s.dim;
+        const T* key = k.row(j);
+        for (long e = 0; e < s.dim; ++e) dot += query[e] * key[e];
+        score += weights(i, head) * (dot > T{} ? dot : T{});
         if (meter != nullptr) {
           meter->multiply_adds += static_cast<double>(s.dim);
           meter->other_flops += 3;

@@ -102,6 +102,7 @@ Matrix<T> mla_core(const Matrix<T>& latent_q, const Matrix<T>& cache, const MlaS
   if (meter == nullptr && chosen.empty() && queries * s.heads * cache.rows() >= kWorthProducts) {
     return core_by_products(latent_q, cache, s);
   }
+  const T scale = static_cast<T>(s.scale());
   Matrix<T> out(queries, s.heads * s.kv_rank);
   Operand read_cache(meter, {TensorClass::kv_cache, 2}, cache.size());
   Operand read_q(meter, {TensorClass::activations, 2}, latent_q.size());
@@ -121,7 +122,7 @@ Matrix<T> mla_core(const Matrix<T>& latent_q, const Matrix<T>& cache, const MlaS
         const T* key = cache.row(keys[j]);
         T dot{};
         for (long e = 0; e < width; ++e) dot += query[e] * key[e];
-        p.data()[j] = dot * static_cast<T>(s.scale());
+        p.data()[j] = dot * scale;
         if (meter != nullptr) meter->multiply_adds += static_cast<double>(width);
         read_cache.touch_range(cache.index(keys[j], 0), static_cast<std::size_t>(width));
       }

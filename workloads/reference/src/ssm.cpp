@@ -112,15 +112,17 @@ Matrix<T> ssm_recurrent(const SsmInput<T>& in, const SsmShape& s, SsmState<T>& s
       for (long p = 0; p < s.head_dim; ++p) {
         const T value = in.step(t, head) * in.x(t, head * s.head_dim + p);
         T sum{};
+        T* h = state.row(head) + p * s.state;
+        const T* b = in.b.row(t) + group * s.state;
+        const T* c = in.c.row(t) + group * s.state;
         for (long n = 0; n < s.state; ++n) {
-          T& h = state(head, p * s.state + n);
-          h = decay * h + value * in.b(t, group * s.state + n);
-          sum += h * in.c(t, group * s.state + n);
-          touched.touch(state.index(head, p * s.state + n));
-          if (meter != nullptr) {
-            meter->multiply_adds += 2;  // into the state, out of it
-            meter->other_flops += 1;    // the decay
-          }
+          h[n] = decay * h[n] + value * b[n];
+          sum += h[n] * c[n];
+        }
+        touched.touch_range(state.index(head, p * s.state), static_cast<std::size_t>(s.state));
+        if (meter != nullptr) {
+          meter->multiply_adds += 2 * static_cast<double>(s.state);  // into the state, out of it
+          meter->other_flops += static_cast<double>(s.state);        // the decay
         }
         y(t, head * s.head_dim + p) = sum;
       }

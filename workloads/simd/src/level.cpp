@@ -82,11 +82,21 @@ float sum(const float* values, long count) {
   Vector chain[8] = {};
   long i = 0;
   for (; i + 8 * kLanes <= count; i += 8 * kLanes) {
-    for (int j = 0; j < 8; ++j) {
-      Vector next;
-      __builtin_memcpy(&next, values + i + j * kLanes, kWidth);
-      chain[j] += next;
-    }
+#define JEVONS_STEP(j)                                          \
+  {                                                             \
+    Vector next;                                                \
+    __builtin_memcpy(&next, values + i + (j) * kLanes, kWidth); \
+    chain[j] += next;                                           \
+  }
+    JEVONS_STEP(0)
+    JEVONS_STEP(1)
+    JEVONS_STEP(2)
+    JEVONS_STEP(3)
+    JEVONS_STEP(4)
+    JEVONS_STEP(5)
+    JEVONS_STEP(6)
+    JEVONS_STEP(7)
+#undef JEVONS_STEP
   }
   float total = 0;
   for (; i < count; ++i) total += values[i];

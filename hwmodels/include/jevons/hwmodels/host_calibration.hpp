@@ -29,7 +29,8 @@ struct GemmSample {
   Sampled flops_per_s;
 };
 
-/// Rate over the bytes that a loop walks through again and again, smallest first.
+/// Rate over the bytes that a loop walks through (again and again, or a row at a time), smallest
+/// first.
 struct FootprintCurve {
   std::vector<std::pair<double, Sampled>> points;
   /// Between points straight in both logarithms; before the first and after the last as there
@@ -55,6 +56,9 @@ struct HostCalibration {
   FootprintCurve read;   ///< bytes read per second
   FootprintCurve fresh;  ///< bytes allocated, set and freed per second
   FootprintCurve gemv;   ///< bytes of the matrix per second in (1 x k) · (k x n)
+  FootprintCurve cold;   ///< the same over matrices in turn, by the bytes of all of them
+  FootprintCurve dot;    ///< FLOP/s of scalar products, summed in order, by bytes of a row
+  FootprintCurve axpy;   ///< FLOP/s of adding a row to another with a weight, by bytes of a row
   std::map<std::string, Sampled, std::less<>> rates;  ///< one for each of host_rates()
   std::optional<double> idle_w, busy_w;
   std::string power_note;  ///< why there is no power figure, or what it covers

@@ -22,6 +22,12 @@ struct Sampling {
   double sample_s = 4e-3;  ///< each sample runs the work as often as fills this time
 };
 
+/// Makes the allocator keep freed memory instead of giving it back to the system (glibc; elsewhere
+/// nothing), as an inference engine does. Otherwise it depends on the state of the heap whether a
+/// result costs page faults, and timings of the same product have two values 1.6 times apart.
+/// For the whole process: called once before measuring.
+void keep_memory();
+
 /// Median and interquartile range over the median. Precondition: not empty.
 [[nodiscard]] hwmodels::Sampled summary(std::vector<double> samples);
 /// Seconds of one run of `work`.

@@ -1,6 +1,7 @@
 #include "jevons/host/host_model.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/reference/attention.hpp"
 
 #include <algorithm>
 #include <array>
@@ -85,38 +86,71 @@ HostWork work(const workloads::Gemm& s, const workloads::Operator&) {
   return w;
 }
 
-/// Scores are scalar products that are searched for the largest, put through an exponential and
-/// divided by their sum; values are weighted rows.
-HostWork attention_loops(double pairs, double score_width, double value_width, double results) {
+/// One softmax attention as the reference runs it: `rows` queries that share `keys` keys, `heads`
+/// times. `seen` pairs of query and key are not masked.
+struct Softmax {
+  double heads = 1, rows = 1, keys = 1, seen = 1, score_width = 1, value_width = 1;
+};
+
+/// Two products over all pairs, masked or not; scores are scaled, searched for the largest, put
+/// through an exponential (that of minus infinity takes as long) and divided by their sum.
+HostWork by_products(const Softmax& s) {
+  const double scores = s.rows * s.keys;
+  HostWork w;
+  w.calls = 3 * s.heads;
+  w.products.push_back({s.rows, s.keys, s.score_width, s.heads});
+  w.products.push_back({s.rows, s.value_width, s.keys, s.heads});
+  w.exps = s.heads * scores;
+  w.elements = 3 * s.heads * scores;
+  w.results.push_back(kFloat * s.heads * s.rows * s.value_width);
+  return w;
+}
+
+/// The same by loops over seen pairs: a scalar product each, values are weighted rows.
+HostWork by_loops(const Softmax& s) {
+  const double pairs = s.heads * s.seen;
   HostWork w;
   w.calls = 1;
-  w.dots.push_back({2 * pairs * score_width, score_width});
-  w.axpys.push_back({2 * pairs * value_width, value_width});
+  w.dots.push_back({2 * pairs * s.score_width, s.score_width});
+  w.axpys.push_back({2 * pairs * s.value_width, s.value_width});
   w.exps = pairs;
   w.elements = 2 * pairs;
-  w.results.push_back(kFloat * results);
+  w.results.push_back(kFloat * s.heads * s.rows * s.value_width);
   return w;
 }
 
 HostWork work(const workloads::AttentionCore& s, const workloads::Operator& op) {
-  const double widths = s.qk_dim + s.v_dim;
-  const double flops = work_of(op).flops;
+  const double heads = s.batch * s.heads, flops = work_of(op).flops;
+  Softmax softmax{heads, s.q_len, s.kv_len, 0, s.qk_dim, s.v_dim};
   if (s.phase == workloads::AttentionPhase::backward) {
     // Scores again and dP are scalar products; dV, dQ and dK weighted rows.
-    const double pairs = flops / (2 * (3 * s.qk_dim + 2 * s.v_dim));
-    HostWork w = attention_loops(pairs, widths, 2 * s.qk_dim + s.v_dim,
-                                 s.batch * s.q_len * s.heads * s.qk_dim);
-    w.results.push_back(kFloat * s.batch * s.kv_len * s.kv_heads * widths);
+    softmax.seen = flops / (2 * heads * (3 * s.qk_dim + 2 * s.v_dim));
+    HostWork w = by_loops(softmax);
+    const double pairs = heads * softmax.seen;
+    w.dots.push_back({2 * pairs * s.v_dim, s.v_dim});
+    w.axpys.push_back({4 * pairs * s.qk_dim, s.qk_dim});
+    w.results.push_back(kFloat * s.batch * s.kv_len * s.kv_heads * (s.qk_dim + s.v_dim));
     return w;
   }
-  return attention_loops(flops / (2 * widths), s.qk_dim, s.v_dim,
-                         s.batch * s.q_len * s.heads * s.v_dim);
+  softmax.seen = flops / (2 * heads * (s.qk_dim + s.v_dim));
+  if (s.q_len * s.kv_len < reference::kWorthProducts) return by_loops(softmax);
+  HostWork w = by_products(softmax);
+  // Each head's queries, and each group's keys and values, are cut out first.
+  w.copies = s.q_len * heads * s.qk_dim + s.kv_len * s.batch * s.kv_heads * (s.qk_dim + s.v_dim);
+  return w;
 }
 
 HostWork work(const workloads::MlaDecode& s, const workloads::Operator& op) {
   const double width = s.kv_lora_rank + s.rope_dim;
-  return attention_loops(work_of(op).flops / (2 * (width + s.kv_lora_rank)), width, s.kv_lora_rank,
-                         s.batch * s.q_len * s.heads * s.kv_lora_rank);
+  const double seen = work_of(op).flops / (2 * s.batch * s.heads * (width + s.kv_lora_rank));
+  if (s.sparse || s.q_len * s.heads * s.kv_len < reference::kWorthProducts) {
+    return by_loops({s.batch * s.heads, s.q_len, s.kv_len, seen, width, s.kv_lora_rank});
+  }
+  // All heads share the cache: the queries of all of them are the rows.
+  HostWork w =
+      by_products({s.batch, s.q_len * s.heads, s.kv_len, seen * s.heads, width, s.kv_lora_rank});
+  w.copies = s.batch * s.kv_len * s.kv_lora_rank;
+  return w;
 }
 
 HostWork work(const workloads::Copy& s, const workloads::Operator&) {

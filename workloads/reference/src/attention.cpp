@@ -52,6 +52,7 @@ template <class T>
 Matrix<T> attention_by_products(const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>& v,
                                 const HeadShape& s) {
   Matrix<T> out(q.rows(), s.heads * s.v_dim), keys, values;
+  const T scale = static_cast<T>(scale_of(s));
   for (long head = 0; head < s.heads; ++head) {
     const long per_group = s.heads / s.kv_heads, group = head / per_group;
     if (head % per_group == 0) {
@@ -63,8 +64,7 @@ Matrix<T> attention_by_products(const Matrix<T>& q, const Matrix<T>& k, const Ma
       const Span span = span_of(s, i, q.rows(), k.rows());
       for (long j = 0; j < scores.cols(); ++j) {
         const bool seen = j >= span.first && j < span.last;
-        scores(i, j) =
-            seen ? scores(i, j) * static_cast<T>(scale_of(s)) : -std::numeric_limits<T>::infinity();
+        scores(i, j) = seen ? scores(i, j) * scale : -std::numeric_limits<T>::infinity();
       }
     }
     softmax_rows(scores);
@@ -76,13 +76,14 @@ Matrix<T> attention_by_products(const Matrix<T>& q, const Matrix<T>& k, const Ma
   return out;
 }
 
-constexpr long kWorthProducts = 1024;  // pairs of query and key
-
 }  // namespace
 
 template <class T>
 Matrix<T> attention(const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>& v, const HeadShape& s,
                     Meter* meter, AttentionStorage storage) {
+  if (meter == nullptr && q.rows() * k.rows() >= kWorthProducts) {
+    return attention_by_products(q, k, v, s);
+  }
   Matrix<T> out(q.rows(), s.heads * s.v_dim);
   Operand read_q(meter, storage.query, q.size()), written(meter, storage.query, out.size());
   Operand read_k(meter, storage.cache, k.size()), read_v(meter, storage.cache, v.size());

@@ -37,11 +37,11 @@ Matrix<T> core_by_products(const Matrix<T>& latent_q, const Matrix<T>& cache, co
   Matrix<T> q(queries * s.heads, s.kv_rank + s.rope);
   q.data() = latent_q.data();
   Matrix<T> scores = gemm_bt(q, cache);
+  const T scale = static_cast<T>(s.scale());
   for (long r = 0; r < scores.rows(); ++r) {
     const long last = cache.rows() - queries + r / s.heads;
     for (long j = 0; j < scores.cols(); ++j) {
-      scores(r, j) = j <= last ? scores(r, j) * static_cast<T>(s.scale())
-                               : -std::numeric_limits<T>::infinity();
+      scores(r, j) = j <= last ? scores(r, j) * scale : -std::numeric_limits<T>::infinity();
     }
   }
   softmax_rows(scores);
@@ -49,8 +49,6 @@ Matrix<T> core_by_products(const Matrix<T>& latent_q, const Matrix<T>& cache, co
   out.data() = gemm(scores, slice_cols(cache, 0, s.kv_rank)).data();
   return out;
 }
-
-constexpr long kWorthProducts = 1024;  // pairs of query head and key
 
 }  // namespace
 

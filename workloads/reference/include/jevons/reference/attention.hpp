@@ -17,6 +17,10 @@
 
 namespace jevons::reference {
 
+/// Without a Meter, from so many pairs of query and key (absorbed: of query head and key), whole
+/// matrix products take the place of the loops; masked scores are then made and thrown away.
+inline constexpr long kWorthProducts = 1024;
+
 struct HeadShape {
   long heads = 1, kv_heads = 1, qk_dim = 64, v_dim = 64;
   long window = 0;  ///< keys a query sees at most, itself included; 0 = all

@@ -116,9 +116,7 @@ TEST_CASE("checkpoints: Gemma 2 and 3, with four norms a layer") {
   CHECK(m.layers[5].attention.window == 0);
 }
 
-TEST_CASE("checkpoints: state-space and hybrid models, with their norms") {
-  CHECK(total("falcon-mamba-7b") + 65.0 * 4096 == 7'272'665'088.0);
-  CHECK(total("jamba-v0.1") + norms(32, 4096) + 28.0 * (256 + 16 + 16) == 51'570'323'328.0);
+TEST_CASE("checkpoints: Mamba, with one norm a layer") {
   const Json mamba{{"model_type", "mamba"},     {"hidden_size", 2560}, {"num_hidden_layers", 64},
                    {"intermediate_size", 5120}, {"state_size", 16},    {"conv_kernel", 4},
                    {"time_step_rank", 160},     {"vocab_size", 50280}};

@@ -140,7 +140,7 @@ void latent_attention(std::vector<KernelCase>& out) {
   c.flops = 2 * pairs * d(index.dim);
   c.work.calls = 1;
   c.work.dots.push_back({c.flops, d(index.dim)});
-  c.work.choices = pairs;  // ReLU of scores of either sign
+  c.work.elements = pairs;
   c.work.results.push_back(4 * d(queries * keys));
   c.run = [=] { keep(ref::indexer_scores(q, k, weights, index)); };
   out.push_back(std::move(c));

@@ -71,6 +71,8 @@ void try_tile(const Search& s, Tile tile, const GemmConstants& g, double split_r
            s.feed,
        g.k_step});
   const double tiles = whole(s.m / tile.m) * whole(s.n / tile.n) * s.groups;
+  // No split can beat all units busy all the time.
+  if (tiles * s.k * step >= best.time * s.units) return;
   const double last_split = g.split_k > 0.5 ? 16 : 1;
   for (double split = 1; split <= last_split; split *= 2) {
     if (split > 1 && (s.k / split < kLeastSplit || tiles * split > 4 * s.units)) break;
@@ -100,8 +102,12 @@ KernelTime gemm_time(const Gemm& s, const workloads::Operator& op, const KernelC
   const Search search{s.m,           s.n, s.k, s.groups, unit_rate, feed, units, f.activation_bytes,
                       f.weight_bytes};
   Best best;
+  // The menu goes by n, then m: of the tiles that hold all rows only the lowest can be best.
+  double passed = 0;
   for (const Tile tile : c.menus[static_cast<std::size_t>(g.menu)]) {
+    if (tile.n == passed) continue;
     try_tile(search, tile, g, c.split_reduce, best);
+    if (tile.m >= s.m) passed = tile.n;
   }
 
   const Operands o = operands(s, f, c, run);

@@ -2,6 +2,7 @@
 
 #include "jevons/core/error.hpp"
 
+#include <algorithm>
 #include <string>
 
 namespace jevons::sim {
@@ -50,6 +51,11 @@ std::array<std::vector<Tile>, 3> tile_menus() {
   menus[2] = {{64, 64},  {128, 128}, {256, 128}, {128, 256}, {64, 128}, {128, 64},
               {256, 64}, {64, 256},  {32, 128},  {128, 32},  {32, 64},  {64, 32},
               {16, 64},  {64, 16},   {16, 128},  {128, 16}};
+  // Wide tiles first: a large problem finds its best early; equal widths by height.
+  for (std::vector<Tile>& menu : menus) {
+    std::sort(menu.begin(), menu.end(),
+              [](const Tile& a, const Tile& b) { return a.n != b.n ? a.n > b.n : a.m < b.m; });
+  }
   return menus;
 }
 

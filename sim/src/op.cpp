@@ -50,13 +50,13 @@ Result run_op(const Scenario& scenario, const RunOptions& /*options*/) {
     result.metrics.set("achieved_bytes_per_s", cost.bytes.raw() / seconds);
   }
   result.metrics.set_text("bound", to_string(cost.bound));
-  if (seconds > 0) {
+  if (seconds > 0 && power_known(scenario.cluster)) {
     Activity activity;
+    activity.kernel_loop = true;
     activity.flops_per_s = cost.flops.raw() / seconds;
     activity.format = op.format;
     activity.bytes_per_s = is_network(op) ? 0 : cost.bytes.raw() / seconds;
-    result.metrics.set("power_w_per_accelerator",
-                       power(activity, scenario.cluster, scenario.power).chip.raw());
+    result.metrics.set("power_w_per_accelerator", chip_power(activity, scenario.cluster).raw());
   }
   OperatorRow row;
   row.name = op.name;

@@ -11,7 +11,7 @@ using workloads::MoeExperts;
 using workloads::Routing;
 
 double local_experts(const MoeExperts& s) {
-  return s.experts / static_cast<double>(s.ep);
+  return (s.experts + s.redundant) / static_cast<double>(s.ep);
 }
 
 RankLoad balanced(const MoeExperts& s) {
@@ -81,16 +81,24 @@ RankLoad power_law(const MoeExperts& s) {
   return load;
 }
 
-/// A measured imbalance: each copy of the rank falls on one of its experts at random.
-RankLoad measured(const MoeExperts& s) {
+/// Tokens draw their experts independently with equal chances; or a measured imbalance: then the
+/// rank's experts are as much more popular. The fullest of ep ranks holds about
+/// mu + z sqrt(mu (1 - 1/ep)) copies (normal form of the largest of ep binomial counts).
+RankLoad independent(const MoeExperts& s) {
   RankLoad load;
   const double g = local_experts(s);
   const double copies = s.tokens * s.top_k;
   const auto ep = static_cast<double>(s.ep);
-  load.rows = std::max(std::min(1.0, copies), std::min(s.load_max_over_mean * copies / ep,
-                                                       s.tokens * std::min(s.top_k, g)));
-  load.max_over_mean = load.rows * ep / copies;
-  const double miss = std::max(0.0, 1 - s.load_max_over_mean * s.top_k / s.experts);
+  const double mean = copies / ep;
+  double ratio = s.load_max_over_mean;
+  if (ratio <= 0) {
+    const double z = s.ep > 1 ? normal_quantile((ep - 0.375) / (ep + 0.25)) : 0;
+    ratio = mean > 0 ? 1 + z * std::sqrt((1 - 1 / ep) / mean) : 1;
+  }
+  load.rows =
+      std::max(std::min(1.0, copies), std::min(ratio * mean, s.tokens * std::min(s.top_k, g)));
+  load.max_over_mean = copies > 0 ? load.rows / mean : 1;
+  const double miss = std::max(0.0, 1 - load.max_over_mean * s.top_k / (s.experts + s.redundant));
   load.active = std::min(load.rows, g * (1 - std::pow(miss, s.tokens)));
   return load;
 }
@@ -104,7 +112,7 @@ double RankLoad::tiles(double bm) const {
 
 RankLoad rank_load(const MoeExperts& s) {
   if (s.routing == Routing::power_law) return power_law(s);
-  if (s.load_max_over_mean > 0) return measured(s);
+  if (s.routing == Routing::uniform || s.load_max_over_mean > 0) return independent(s);
   return balanced(s);
 }
 

@@ -5,7 +5,8 @@
 //   [0.01, 2]; the rank with the largest sum is timed; closed form by the Cornish-Fisher expansion
 //   of the largest of ep sums of g draws (facts in the comments of the .cpp). Against simulation
 //   (3,000 cases): R 0.89-1.12 (P5-P95), A median 1.00.
-// measured max/mean: rows follow it; active experts as for independent draws.
+// uniform: independent draws with equal chances; a measured max/mean replaces the imbalance of any
+//   routing but the power law's, whose shape it keeps.
 #pragma once
 
 #include "jevons/workloads/operators.hpp"

@@ -1,0 +1,105 @@
+// The operator scoreboard's bounds, calibration of a SKU file and the leave-one-group-out check.
+#include "jevons/reports/fit_report.hpp"
+
+#include "jevons/core/error.hpp"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+using namespace jevons;
+using namespace jevons::reports;
+
+namespace {
+
+std::vector<TruthCase> operators() {
+  std::vector<TruthCase> cases;
+  for (const char* name : {"ops", "ops-tables", "ops-kernels", "training-components"}) {
+    const std::vector<TruthCase> more =
+        read_truth(std::string(JEVONS_SOURCE_DIR) + "/tests/truth/" + name + ".json");
+    cases.insert(cases.end(), more.begin(), more.end());
+  }
+  return cases;
+}
+
+std::vector<TruthCase> of_group(const std::string& prefix) {
+  std::vector<TruthCase> cases;
+  for (const TruthCase& truth : operators()) {
+    if (truth.group.starts_with(prefix)) cases.push_back(truth);
+  }
+  return cases;
+}
+
+}  // namespace
+
+TEST_CASE("scoreboard: 1,102 measured operators within a median of 5 % and a P90 of 18 %") {
+  const FitInput input = fit_input(operators(), hwmodels::Catalogue());
+  CHECK(input.samples.size() == 1102);
+  CHECK(input.refused.empty());
+  std::vector<ValidationRow> rows;
+  const std::vector<double> errors = sim::errors_with(input.samples, {});
+  for (std::size_t i = 0; i < errors.size(); ++i) {
+    ValidationRow row;
+    row.measured = input.samples[i].measured;
+    row.error = errors[i];
+    row.predicted = row.measured * (1 + errors[i]);
+    rows.push_back(row);
+  }
+  const ValidationStatistics all = statistics(rows);
+  CHECK(all.failures == 0);
+  CHECK(all.median < 0.05);
+  CHECK(all.p90 < 0.18);
+}
+
+TEST_CASE("cross: operators of a left-out group within a median of 12 %" *
+          doctest::description("refits some seventy times")) {
+  const hwmodels::Catalogue catalogue;
+  const Validation cross =
+      cross_validation(fit_input(of_group("op/h100-sxm/"), catalogue), catalogue);
+  CHECK(cross.rows.size() > 300);
+  CHECK(cross.overall.failures == 0);
+  CHECK(cross.overall.median < 0.12);
+}
+
+TEST_CASE("fit: a SKU file comes back with at most eight constants that lower its error") {
+  const hwmodels::Catalogue catalogue;
+  const FitInput input = fit_input(of_group("op/l40s/"), catalogue);
+  FitRequest request;
+  request.accelerator = "l40s";
+  request.constants = {"gemm.memory_rate", "gemm.overlap.bf16", "gemm.cache_rate"};
+  const sim::FitResult result = fit_accelerator(request, input, catalogue);
+  CHECK(result.constants.size() == 3);
+  CHECK(result.median_after < 0.10);
+
+  const Json sku = parse_json(hwmodels::data_file("accelerators/l40s.json"), "l40s.json");
+  const Json fitted = fitted_sku(sku, result, input, "tests/truth/ops-kernels.json");
+  const hwmodels::Accelerator read = catalogue.accelerator(fitted, "fitted.json", "");
+  CHECK(read.constants.at("gemm.memory_rate") ==
+        doctest::Approx(result.constants[0].after).epsilon(1e-3));
+  const std::string source = read.constants.find("gemm.memory_rate")->source.text;
+  CHECK(source.find("66 rows") != std::string::npos);
+  CHECK(source.find("krn-") != std::string::npos);
+  CHECK(fit_to_text(result).find("gemm.cache_rate") != std::string::npos);
+}
+
+TEST_CASE("fit: a misspelt constant names the nearest, an unmeasured SKU is refused") {
+  const hwmodels::Catalogue catalogue;
+  const FitInput input = fit_input(of_group("op/l40s/"), catalogue);
+  FitRequest request;
+  request.accelerator = "l40s";
+  request.constants = {"gemm.memory_rates"};
+  try {
+    (void)fit_accelerator(request, input, catalogue);
+    FAIL("the constant does not exist");
+  } catch (const Error& error) {
+    CHECK(error.hint().find("gemm.memory_rate") != std::string::npos);
+  }
+  request.accelerator = "mi300x";
+  request.constants.clear();
+  CHECK_THROWS_AS((void)fit_accelerator(request, input, catalogue), Error);
+  request.accelerator = "l40s";
+  request.constants.assign(9, "gemm.memory_rate");
+  CHECK_THROWS_AS((void)fit_accelerator(request, input, catalogue), Error);
+}

@@ -223,6 +223,7 @@ TrainingMemory training_memory(const Scenario& s) {
       if (stage.head) m.logits += logits(s);
       m.activations += Bytes(slack * kept.live / static_cast<double>(held.size()));
     }
+    m.buffers += (s.stack.at("memory_cache_factor") - 1) * m.total();
     memory.ranks.push_back(m);
     if (memory.ranks[memory.worst].total() < m.total()) {
       memory.worst = static_cast<std::size_t>(rank);

@@ -3,13 +3,17 @@
 #include "jevons/core/error.hpp"
 
 #include <algorithm>
-#include <string>
 
 namespace jevons::sim {
 namespace {
 
 /// Layers of every stage, in model order.
 std::vector<long> spread_layers(long layers, long stages) {
+  if (layers < stages - 2) {  // one each after the embedding; the rest only passes on
+    std::vector<long> sparse(static_cast<std::size_t>(stages), 0);
+    for (long i = 1; i <= layers; ++i) sparse[static_cast<std::size_t>(i)] = 1;
+    return sparse;
+  }
   const long most = (layers + stages - 1) / stages;
   std::vector<long> counts(static_cast<std::size_t>(stages), most);
   long missing = most * stages - layers;
@@ -36,13 +40,7 @@ std::vector<StageLayout> stage_layout(const workloads::ModelConfig& model,
                                       const workloads::Parallelism& parallelism, bool mtp) {
   const long stages = parallelism.pp * parallelism.vpp;
   const long layers = static_cast<long>(model.layers.size());
-  if (layers < stages - 2 || layers < 1) {
-    throw bad_input("/parallelism/pp",
-                    std::to_string(stages) + " pipeline stages (pp x vpp) for " +
-                        std::to_string(layers) + " layers",
-                    "allowed: pp x vpp of at most " + std::to_string(layers + 2) +
-                        " (embedding and head may have stages of their own)");
-  }
+  if (layers < 1) throw bad_input("/model", "a model without layers cannot be trained");
   std::vector<StageLayout> out(static_cast<std::size_t>(stages));
   const std::vector<long> counts = spread_layers(layers, stages);
   long next = 0;

@@ -105,10 +105,11 @@ void add_run_metrics(const Scenario& s, const TrainingPlanReport& report, const 
   if (!s.train.tokens) return;
   double useful = 1;
   if (s.train.failures) {
-    // What a checkpoint must hold, over a share of storage bandwidth that stands for a parallel
-    // file system; it only matters when the interval is optimised.
-    const Bytes saved((m.number("memory_weights_bytes").value_or(0) +
-                       m.number("memory_optimizer_bytes").value_or(0)));
+    // A checkpoint holds weights, master weights and two moments once, written by all in parallel.
+    const Precision& p = s.precision;
+    const double bytes =
+        weight_bytes(p.weights) + activation_bytes(p.master) + 2 * activation_bytes(p.moments);
+    const Bytes saved(m.number("parameters_total").value_or(0) * bytes / count);
     const Seconds write =
         checkpoint_write_time(saved, Bandwidth(s.stack.at("checkpoint_bandwidth")));
     useful = goodput(*s.train.failures, s.cluster.count, write).fraction;

@@ -149,6 +149,7 @@ PassRules pass_rules(const Scenario& s) {
   if (s.parallelism.sp) r.tp_hidden = share(s.train.overlap.tp, s.stack, "tp_overlap");
   // DualPipe hides the exchange in pairs of passes, not inside one pass.
   const bool pairs = s.train.schedule == Schedule::dualpipe && s.parallelism.pp > 1;
+  r.behind_shared_experts = !pairs && s.stack.flag("ep_overlap_needs_pairs");
   if (!pairs) r.ep_hidden = share(s.train.overlap.ep, s.stack, "ep_overlap");
   const hwmodels::Constants& chip = s.cluster.accelerator.constants;
   const double cap = capped_clock(s);
@@ -190,6 +191,7 @@ PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
     if (kind != Kind::elementwise) flops += work.flops;
     hbm += work.total_bytes();
     if (kind == Kind::attention) out.attention += t;
+    if (op.module == Module::shared_experts) out.shared_experts += t;
   }
   const auto at = [&out](Kind k) { return out.seconds[static_cast<std::size_t>(k)]; };
   PassTimes& p = out.times;
@@ -198,7 +200,9 @@ PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
   p.tp = {Seconds((1 - rules.tp_hidden) * at(Kind::tp)), Seconds(rules.tp_hidden * at(Kind::tp))};
   const double ring = std::min(at(Kind::cp), kRingWindow * out.attention);
   p.cp = {Seconds(at(Kind::cp) - ring), Seconds(ring)};
-  p.ep = {Seconds((1 - rules.ep_hidden) * at(Kind::ep)), Seconds(rules.ep_hidden * at(Kind::ep))};
+  const double beside = rules.behind_shared_experts ? std::min(at(Kind::ep), out.shared_experts)
+                                                    : rules.ep_hidden * at(Kind::ep);
+  p.ep = {Seconds(at(Kind::ep) - beside), Seconds(beside)};
   p.flops = Flops(flops);
   p.hbm = Bytes(hbm);
   return out;

@@ -35,6 +35,7 @@ struct PassRules {
   double per_expert = 0;  ///< s, of each local expert in each grouped GEMM: launch and wave tail
   double attention_scale = 1;
   double elementwise_scale = 1;
+  bool behind_shared_experts = false;  ///< outside pairs the exchange hides behind these alone
   bool deduplicate = false;  ///< expert exchange by node-aware kernels; else one copy per expert
   bool low_precision_gather = false;  ///< tensor-parallel gathers carry GEMM inputs after the cast
   double skew = 0;                    ///< s, wait of a collective for its slowest rank
@@ -45,8 +46,9 @@ struct PassRules {
 
 struct PassCost {
   PassTimes times;
-  KindSeconds seconds{};  ///< GPU time by kind, nothing hidden
-  double attention = 0;   ///< seconds of the core, what a ring hides behind
+  KindSeconds seconds{};      ///< GPU time by kind, nothing hidden
+  double shared_experts = 0;  ///< seconds of their projections
+  double attention = 0;       ///< seconds of the core, what a ring hides behind
   double collectives = 0;
 };
 

@@ -71,6 +71,7 @@ class Planner {
   const Piece& mtp();
   [[nodiscard]] int moments() const;
   [[nodiscard]] Operator send() const;
+  [[nodiscard]] bool gathers_per_layer() const;
   void add_totals(TrainingPlanReport& out) const;
   void add_data_parallel(const StageLayout& layout, StageTimes& out) const;
   double collective(const Operator& op) const {
@@ -174,11 +175,16 @@ void Planner::set_host(PieceTimes& times, const Layer& layer, bool again) const 
   if (again) times.recompute.host += Seconds(share * forward);
 }
 
+/// Weights are gathered layer by layer in every micro-batch, unless the stack gathers them once a
+/// step and keeps them.
+bool Planner::gathers_per_layer() const {
+  const Sharding how = s_.parallelism.sharding;
+  return (how == Sharding::fsdp || how == Sharding::zero3) && !s_.stack.flag("fsdp_keeps_weights");
+}
+
 /// Gathers of a layer's weights and the reduction of its gradients, in every micro-batch.
 void Planner::add_fsdp(PieceTimes& times, KindSeconds& seconds, const StageParameters& p) const {
-  if (s_.parallelism.sharding != Sharding::fsdp && s_.parallelism.sharding != Sharding::zero3) {
-    return;
-  }
+  if (!gathers_per_layer()) return;
   const ShardGroups groups = shard_groups(s_.parallelism);
   const workloads::Parallelism& par = s_.parallelism;
   Precision reduced = s_.precision;
@@ -232,7 +238,7 @@ void Planner::add_data_parallel(const StageLayout& layout, StageTimes& out) cons
   const Operator update = workloads::optimizer_update(updated, s_.precision, moments());
   const double scale = s_.stack.at("optimizer_bytes_per_parameter") / 30;
   out.optimizer_step = Seconds(scale * collective(update));
-  if (par.sharding == Sharding::fsdp || par.sharding == Sharding::zero3) return;
+  if (gathers_per_layer()) return;
   double reduce = 0, gather = 0;
   const auto add = [&](double parameters, double ranks, long stride) {
     if (parameters <= 0 || ranks <= 1) return;

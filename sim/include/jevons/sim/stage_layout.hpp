@@ -18,8 +18,7 @@ struct StageLayout {
   long mtp_modules = 0;
 };
 
-/// `stages` = pp · vpp of them. Throws Error(bad_input) when there are more stages than layers and
-/// no head to fill the rest.
+/// pp · vpp of them; with fewer layers than stages the last ones only pass activations on.
 [[nodiscard]] std::vector<StageLayout> stage_layout(const workloads::ModelConfig& model,
                                                     const workloads::Parallelism& parallelism,
                                                     bool mtp);

@@ -2,7 +2,6 @@
 
 #include "jevons/core/error.hpp"
 #include "jevons/reference/gemm.hpp"
-#include "jevons/reference/speculation.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -110,11 +109,6 @@ Matrix<T> run_gqa(const workloads::Attention& a, const GqaWeights<T>& w, const M
   return gemm(attention(slice_cols(qkv, 0, qw), slice_cols(cache, 0, kw),
                         slice_cols(cache, kw, cache.cols() - kw), shape, meter, storage),
               w.o, meter);
-}
-
-template <class T>
-Distribution last_row(const Matrix<T>& logits, long row) {
-  return {logits.row(row), logits.row(row) + logits.cols()};
 }
 
 }  // namespace
@@ -231,55 +225,9 @@ Matrix<T> Model<T>::mtp_hidden(long module, const Matrix<T>& hidden,
              cache.layers[static_cast<std::size_t>(module)], mode, meter);
 }
 
-template <class T>
-Generated generate(const Model<T>& model, const std::vector<long>& prompt, long count) {
-  Generated out;
-  Cache<T> cache;
-  Matrix<T> h = model.hidden(prompt, cache, MlaMode::expanded);
-  while (static_cast<long>(out.tokens.size()) < count) {
-    const long next = argmax(last_row(model.logits(slice_rows(h, h.rows() - 1, 1)), 0));
-    out.tokens.push_back(next);
-    h = model.hidden({next}, cache, MlaMode::absorbed);
-    ++out.steps;
-  }
-  return out;
-}
-
-template <class T>
-Generated generate_with_mtp(const Model<T>& model, const std::vector<long>& prompt, long count) {
-  Generated out;
-  Cache<T> cache, draft_cache;
-  Matrix<T> h = model.hidden(prompt, cache, MlaMode::expanded);
-  // Hidden states whose next token is known wait for the MTP module; the last one waits for `next`.
-  std::vector<long> known(prompt.begin() + 1, prompt.end());
-  long next = argmax(last_row(model.logits(slice_rows(h, h.rows() - 1, 1)), 0));
-  out.tokens.push_back(next);
-  while (static_cast<long>(out.tokens.size()) < count) {
-    known.push_back(next);
-    const Matrix<T> m = model.mtp_hidden(0, h, known, draft_cache, MlaMode::absorbed);
-    const long draft = argmax(last_row(model.logits(slice_rows(m, m.rows() - 1, 1)), 0));
-    const long seen = cache.length();
-    h = model.hidden({next, draft}, cache, MlaMode::absorbed);
-    const Matrix<T> scores = model.logits(h);
-    const Verified v = verify_greedy({draft}, {last_row(scores, 0), last_row(scores, 1)});
-    ++out.steps;
-    ++out.drafted;
-    out.accepted += v.accepted;
-    out.tokens.insert(out.tokens.end(), v.tokens.begin(), v.tokens.end());
-    cache.truncate(seen + 1 + v.accepted);
-    h = slice_rows(h, 0, 1 + v.accepted);
-    known.assign(v.tokens.begin(), v.tokens.end() - 1);
-    next = v.tokens.back();
-  }
-  out.tokens.resize(static_cast<std::size_t>(count));
-  return out;
-}
-
-#define JEVONS_INSTANTIATE(T)                                                   \
-  template struct Cache<T>;                                                     \
-  template class Model<T>;                                                      \
-  template Generated generate(const Model<T>&, const std::vector<long>&, long); \
-  template Generated generate_with_mtp(const Model<T>&, const std::vector<long>&, long);
+#define JEVONS_INSTANTIATE(T) \
+  template struct Cache<T>;   \
+  template class Model<T>;
 JEVONS_INSTANTIATE(float)
 JEVONS_INSTANTIATE(double)
 #undef JEVONS_INSTANTIATE

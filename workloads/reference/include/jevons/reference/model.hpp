@@ -93,13 +93,13 @@ struct Generated {
   long steps = 0;  ///< passes of the main model after the prompt
   long drafted = 0, accepted = 0;
 };
-/// Greedy decoding, one token a step.
+/// One token a step: the likeliest, or drawn from softmax(logits) where `random` is given.
 template <class T>
-[[nodiscard]] Generated generate(const Model<T>& model, const std::vector<long>& prompt,
-                                 long count);
-/// The same with one MTP draft a step, verified by the main model over two tokens.
+[[nodiscard]] Generated generate(const Model<T>& model, const std::vector<long>& prompt, long count,
+                                 std::mt19937_64* random = nullptr);
+/// The same with one MTP draft a step (drawn likewise), verified by the main model over two tokens.
 template <class T>
 [[nodiscard]] Generated generate_with_mtp(const Model<T>& model, const std::vector<long>& prompt,
-                                          long count);
+                                          long count, std::mt19937_64* random = nullptr);
 
 }  // namespace jevons::reference

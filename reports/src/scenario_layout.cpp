@@ -173,7 +173,7 @@ void complete_layout(const ScenarioReader& in, Parallelism& layout, const std::s
   }
 }
 
-void check_layout(const ScenarioReader& in, const Parallelism& layout, const std::string& pointer,
+void check_layout(ScenarioReader& in, const Parallelism& layout, const std::string& pointer,
                   LayoutUse use) {
   const workloads::ModelConfig& model = in.out.model;
   bool has_experts = false;
@@ -187,13 +187,19 @@ void check_layout(const ScenarioReader& in, const Parallelism& layout, const std
     refuse(in, pointer + "/ep",
            "ep " + text(layout.ep) + " for " + model.id + ", which has no experts", "allowed: 1");
   }
-  // Embedding and head may have virtual stages of their own (Llama-3.1-405B: 126 layers on 16 x 8).
+  // Embedding and head may be stages of their own (Llama 3: 128 stages for 126 layers). Without
+  // virtual stages some stacks even leave stages empty; with them none does.
   const auto layers = static_cast<long>(model.layers.size());
-  if (layout.vpp > 1 && layout.pp > (layers + 2) / layout.vpp) {
+  const long pieces = layers + 2 + model.mtp_modules;
+  if (layout.pp > pieces) {
+    in.took(pointer + "/pp", text(layout.pp),
+            "more stages than the " + text(layers) + " layers: some hold none");
+  }
+  if (layout.vpp > 1 && layout.pp > pieces / layout.vpp) {
     refuse(in, pointer + "/vpp",
            "pp " + text(layout.pp) + " x vpp " + text(layout.vpp) + " is more than the " +
-               text(layers) + " layers of " + model.id,
-           "allowed: pp x vpp up to " + text(layers + 2));
+               text(layers) + " layers of " + model.id + " with embedding and head",
+           "allowed: pp x vpp up to " + text(pieces));
   }
 }
 

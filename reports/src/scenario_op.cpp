@@ -207,10 +207,7 @@ struct ShapeWriter {
   Json& out;
   void put(const char* key, double value) const { out[key] = number_json(value); }
   void operator()(const workloads::Gemm& g) const {
-    if (g.groups > 1) {
-      out["kind"] = "grouped_gemm";
-      put("groups", g.groups);
-    }
+    if (out["kind"] == "grouped_gemm") put("groups", g.groups);
     put("m", g.m);
     put("n", g.n);
     put("k", g.k);

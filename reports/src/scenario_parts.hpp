@@ -42,8 +42,7 @@ void read_model(ScenarioReader& in, ObjectReader& root);
 /// A model given as preset id, path or object; `origin` gets the words it was given in.
 [[nodiscard]] workloads::ModelConfig resolve_model(ScenarioReader& in, const Json& value,
                                                    const Json* overrides,
-                                                   const std::string& pointer,
-                                                   std::string& origin);
+                                                   const std::string& pointer, std::string& origin);
 void read_cluster(ScenarioReader& in, ObjectReader& root);
 void read_precision(ScenarioReader& in, ObjectReader& root);
 /// Serving: the cache format the engine chooses for the checkpoint, unless the scenario names one.
@@ -67,7 +66,7 @@ struct LayoutUse {
   bool attention_dp = false;  ///< attention is not cut by tp
 };
 /// What real stacks refuse: heads by tp, experts by ep, layers by pp · vpp.
-void check_layout(const ScenarioReader& in, const workloads::Parallelism& layout,
+void check_layout(ScenarioReader& in, const workloads::Parallelism& layout,
                   const std::string& pointer, LayoutUse use);
 
 [[nodiscard]] Json write_precision(const Precision& precision);

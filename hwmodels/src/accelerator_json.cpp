@@ -186,7 +186,7 @@ Accelerator base_of(ObjectReader& object) {
     throw bad_input(object.where("based_on"), "unknown accelerator '" + base + "'",
                     did_you_mean(base, ids));
   }
-  const DataDocument document = embedded_document("accelerators/" + base + ".json");
+  const DataDocument& document = embedded_document("accelerators/" + base + ".json");
   return read_accelerator(document.json, document.file, "", false);
 }
 
@@ -273,7 +273,7 @@ Constants class_constants(std::string_view generation) {
     if (!std::binary_search(ids.begin(), ids.end(), id)) {
       throw bad_input(where, "unknown generation '" + id + "'", did_you_mean(id, ids));
     }
-    const DataDocument document = embedded_document("classes/" + id + ".json");
+    const DataDocument& document = embedded_document("classes/" + id + ".json");
     ObjectReader object(document.json, document.file);
     check_schema(object, "jevons.class/1", true);
     object.ignore("id");
@@ -284,7 +284,7 @@ Constants class_constants(std::string_view generation) {
     object.finish();
     if (depth > kMaxBases) throw bad_input(where, "based_on goes in a circle");
   }
-  const DataDocument generic = embedded_document("classes/generic.json");
+  const DataDocument& generic = embedded_document("classes/generic.json");
   ObjectReader object(generic.json, generic.file);
   check_schema(object, "jevons.class/1", true);
   object.ignore("id");

@@ -63,7 +63,7 @@ Accelerator Catalogue::accelerator(std::string_view id_or_path, std::string_view
   if (!std::binary_search(ids.begin(), ids.end(), id)) {
     throw bad_input(std::string(where), "unknown accelerator '" + id + "'", did_you_mean(id, ids));
   }
-  const DataDocument document = embedded_document("accelerators/" + id + ".json");
+  const DataDocument& document = embedded_document("accelerators/" + id + ".json");
   return with_class(read_accelerator(document.json, document.file, "", false));
 }
 

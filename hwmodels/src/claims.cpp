@@ -39,7 +39,7 @@ Claim read_claim(ObjectReader& entry) {
 }  // namespace
 
 Claims Catalogue::claims() const {
-  const DataDocument document = embedded_document("claims/essay.json");
+  const DataDocument& document = embedded_document("claims/essay.json");
   ObjectReader object(document.json, document.file);
   check_schema(object, "jevons.claims/1", true);
   Claims claims;

@@ -31,7 +31,7 @@ struct DataDocument {
   Json json;
 };
 /// Throws Error(internal) when the program was built without it.
-[[nodiscard]] DataDocument embedded_document(std::string_view path);
+[[nodiscard]] const DataDocument& embedded_document(std::string_view path);
 
 /// Ids of the embedded files of a folder, sorted; names that begin with '_' left out.
 [[nodiscard]] std::vector<std::string> embedded_ids(std::string_view folder);

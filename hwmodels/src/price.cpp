@@ -129,10 +129,12 @@ const Sourced& PriceBook::figure(std::string_view name) const {
   return found->second;
 }
 
-PriceBook Catalogue::prices() const {
+namespace {
+
+PriceBook read_price_book() {
   PriceBook book;
   for (const std::string& id : embedded_ids("prices")) {
-    const DataDocument document = embedded_document("prices/" + id + ".json");
+    const DataDocument& document = embedded_document("prices/" + id + ".json");
     ObjectReader object(document.json, document.file);
     check_schema(object, "jevons.prices/1", true);
     object.ignore("description");
@@ -147,6 +149,13 @@ PriceBook Catalogue::prices() const {
     read_figures(book, object);
     object.finish();
   }
+  return book;
+}
+
+}  // namespace
+
+PriceBook Catalogue::prices() const {
+  static const PriceBook book = read_price_book();
   return book;
 }
 

@@ -132,7 +132,7 @@ ServerProfile server_profile(std::string_view id, std::string_view where) {
   if (!std::binary_search(ids.begin(), ids.end(), name)) {
     throw bad_input(std::string(where), "unknown server '" + name + "'", did_you_mean(name, ids));
   }
-  const DataDocument document = embedded_document("servers/" + name + ".json");
+  const DataDocument& document = embedded_document("servers/" + name + ".json");
   ObjectReader object(document.json, document.file);
   check_schema(object, "jevons.server/1", true);
   ServerProfile profile;

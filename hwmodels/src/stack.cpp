@@ -83,7 +83,7 @@ void check_own(const Stack& stack, const Constants& defaults, const std::string&
 }
 
 Constants default_constants() {
-  const DataDocument document = embedded_document("stacks/_defaults.json");
+  const DataDocument& document = embedded_document("stacks/_defaults.json");
   return read_own(document.json, document.file, false).constants;
 }
 
@@ -98,7 +98,7 @@ Stack resolve(Stack stack, std::string file) {
                       did_you_mean(base, Catalogue().stack_ids()));
     }
     if (chain.size() > kMaxBases) throw bad_input(file + ": /based_on", "goes in a circle");
-    const DataDocument document = embedded_document("stacks/" + base + ".json");
+    const DataDocument& document = embedded_document("stacks/" + base + ".json");
     Stack link = read_own(document.json, document.file, false);
     file = document.file;
     chain.push_back(std::move(link.constants));
@@ -113,7 +113,7 @@ Stack resolve(Stack stack, std::string file) {
 }  // namespace
 
 std::vector<StackConstant> stack_constants() {
-  const DataDocument document = embedded_document("stacks/_defaults.json");
+  const DataDocument& document = embedded_document("stacks/_defaults.json");
   const Constants constants = read_own(document.json, document.file, false).constants;
   std::vector<StackConstant> list;
   for (const auto& [name, value] : document.json.at("constants").items()) {
@@ -137,7 +137,7 @@ Stack Catalogue::stack(std::string_view id_or_path, std::string_view where) cons
     throw bad_input(std::string(where), "unknown stack '" + id + "'",
                     did_you_mean(id, stack_ids()));
   }
-  const DataDocument document = embedded_document("stacks/" + id + ".json");
+  const DataDocument& document = embedded_document("stacks/" + id + ".json");
   return resolve(read_own(document.json, document.file, false), document.file);
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 
 namespace jevons::reports {
 
@@ -21,7 +22,9 @@ void ScenarioReader::took(std::string path, double value, std::string why, Mark 
 
 std::string ScenarioReader::resolve(const std::string& path) const {
   if (directory.empty() || path.starts_with("/")) return path;
-  return directory + "/" + path;
+  // A resolved scenario names files as seen from the working directory.
+  const std::string beside = directory + "/" + path;
+  return !std::filesystem::exists(beside) && std::filesystem::exists(path) ? path : beside;
 }
 
 std::string ScenarioReader::at(std::string_view pointer) const {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "jevons/core/json_reader.hpp"
+#include "jevons/hwmodels/catalogue.hpp"
 #include "jevons/sim/result.hpp"
 
+#include <string>
 #include <string_view>
 
 namespace jevons::reports {
@@ -13,5 +15,10 @@ namespace jevons::reports {
 /// part is {"value", "unit", "formula"?, "parts"?}; the operators that were costed are the array
 /// breakdown.operators. `infeasible` is present only when the job cannot run.
 [[nodiscard]] Json result_to_json(const sim::Result& result, std::string_view version);
+
+/// Reads a saved result. Its whole provenance comes back as `scenario.inputs`. Throws
+/// Error(bad_input) with file and pointer.
+[[nodiscard]] sim::Result result_from_json(const Json& document, const std::string& file,
+                                           const hwmodels::Catalogue& catalogue);
 
 }  // namespace jevons::reports

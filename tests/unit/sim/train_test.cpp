@@ -55,7 +55,7 @@ double step(const Scenario& s) {
 TEST_CASE(
     "DeepSeek-V3 pre-training comes out within 15 % of its published step, hours and dollars") {
   const Result r = run_train(scenario(kV3), {});
-  CHECK(metric(r, "step_time_s") == doctest::Approx(19.926).epsilon(0.15));
+  CHECK(std::abs(metric(r, "step_time_s") / 19.926 - 1) < 0.15);
   CHECK(metric(r, "accelerator_hours") == doctest::Approx(2.664e6).epsilon(0.15));
   CHECK(metric(r, "cost_usd") == doctest::Approx(5.328e6).epsilon(0.15));
   // V3 report: 249.81 GFLOP per token without MTP, 259.99 with it (exact arithmetic).
@@ -67,9 +67,14 @@ TEST_CASE("the phases of the DeepSeek-V3 step are near the published breakdown")
   // Insights paper, Table 4, milliseconds: lone forward 49.1, backward with W 118.5, pair 143.8.
   const TrainingTime t = closed_form(plan_training(scenario(kV3)));
   CHECK(t.pairs == 97);
-  CHECK(t.lone_forward.raw() == doctest::Approx(0.0491).epsilon(0.3));
-  CHECK(t.lone_backward.raw() == doctest::Approx(0.1185).epsilon(0.2));
-  CHECK(t.pair.raw() == doctest::Approx(0.1438).epsilon(0.15));
+  // Ratios: doctest::Approx adds 1 to the scale and would pass any millisecond.
+  const auto off = [](Seconds time, double published) {
+    return std::abs(time.raw() / published - 1);
+  };
+  CHECK(off(t.pair, 0.1438) < 0.10);
+  CHECK(off(t.lone_backward, 0.1185) < 0.15);
+  CHECK(off(t.lone_forward, 0.0491) < 0.40);  // known miss: the lone exchange is too slow
+  CHECK(off(t.bubble, 2.06) < 0.45);          // known miss: skew between ranks is not in it
 }
 
 TEST_CASE("Llama-3.1-405B on 8,192 H100 runs within 15 % of the published 430 TFLOP/s") {

@@ -35,6 +35,7 @@ class Arguments {
     runs();
     catalogue();
     views();
+    host();
   }
   CLI::App& app() { return app_; }
 
@@ -156,6 +157,20 @@ class Arguments {
     fail_if(diff, "Exit 1 if METRIC>+5% (change) or METRIC>VALUE (new value) holds");
     CLI::App* completion = verb("completion", "Print a shell completion script");
     inputs(completion, "bash, zsh or fish", true);
+  }
+
+  void host() {
+    CLI::App* calibrate = verb("calibrate", "Measure this machine and write it as an SKU file");
+    calibrate->add_option("-o,--output", o_.output, "The file (default: standard output)")
+        ->type_name("FILE");
+    CLI::App* kernels = verb("kernels", "Run the reference kernels: predicted against measured");
+    kernels->add_option("--sku", o_.sku, "A file that calibrate wrote (default: measure first)")
+        ->type_name("FILE");
+    output(kernels, true, false);
+    for (CLI::App* sub : {calibrate, kernels}) {
+      sub->add_flag("--quick", o_.quick, "Fewer shapes and shorter samples");
+    }
+    calibrate->add_flag("-q,--quiet", o_.quiet, "No summary, no progress");
   }
 
   Options& o_;

@@ -18,7 +18,7 @@ namespace jevons::cli {
 namespace {
 
 using Function = int (*)(const Options&);
-constexpr std::array<std::pair<std::string_view, Function>, 12> kVerbs{{
+constexpr std::array<std::pair<std::string_view, Function>, 14> kVerbs{{
     {"train", run_verb},
     {"serve", run_verb},
     {"roofline", run_verb},
@@ -30,6 +30,8 @@ constexpr std::array<std::pair<std::string_view, Function>, 12> kVerbs{{
     {"validate", validate_verb},
     {"report", report_verb},
     {"diff", diff_verb},
+    {"calibrate", calibrate_verb},
+    {"kernels", kernels_verb},
     {"completion", completion_verb},
 }};
 

@@ -28,8 +28,10 @@ struct Options {
   std::vector<std::string> groups;    ///< validate
   unsigned threads = 0;
   bool markdown = false, event = false, all_operators = false, ids_only = false;
-  std::string task = "train";  ///< compare, explain: of a scenario made of flags
-  std::string command;         ///< the command line, quoted for a shell
+  bool quick = false;                      ///< calibrate, kernels
+  std::optional<std::string> output, sku;  ///< calibrate -o, kernels --sku
+  std::string task = "train";              ///< compare, explain: of a scenario made of flags
+  std::string command;                     ///< the command line, quoted for a shell
 };
 
 struct Verb {

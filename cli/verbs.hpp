@@ -14,6 +14,8 @@ namespace jevons::cli {
 [[nodiscard]] int validate_verb(const Options& options);
 [[nodiscard]] int report_verb(const Options& options);
 [[nodiscard]] int diff_verb(const Options& options);
+[[nodiscard]] int calibrate_verb(const Options& options);
+[[nodiscard]] int kernels_verb(const Options& options);
 [[nodiscard]] int completion_verb(const Options& options);
 
 /// main() without main: everything is caught.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 namespace jevons::reports {
 namespace {
@@ -33,12 +34,11 @@ class Writer {
     for (const sim::Metrics::Item& item : result_.metrics.items()) {
       if (const auto* value = std::get_if<double>(&item.value)) {
         out[item.name] = number(*value, "/metrics/" + item.name);
+      } else if (const auto* flag = std::get_if<bool>(&item.value)) {
+        out[item.name] = *flag;
       } else {
-        out[item.name] = std::get<bool>(item.value);
+        out[item.name] = std::get<std::string>(item.value);
       }
-    }
-    if (result_.scenario.task == sim::Task::op && result_.operators.size() == 1) {
-      out["bound"] = result_.operators.front().bound;
     }
     return out;
   }
@@ -122,17 +122,18 @@ Json value_json(const std::string& text) {
 
 Json provenance_json(const sim::Result& result) {
   Json out = Json::array();
-  std::vector<std::string> seen;
-  const auto add = [&](const sim::InputSource& input) {
-    if (std::find(seen.begin(), seen.end(), input.path) != seen.end()) return;
-    seen.push_back(input.path);
-    out.push_back(Json{{"path", input.path},
-                       {"value", value_json(input.value)},
-                       {"source", input.source.text},
-                       {"mark", to_string(input.source.mark)}});
+  std::set<std::string> seen;
+  const auto add = [&](const sim::InputSource& input, bool by_default) {
+    if (!seen.insert(input.path).second) return;
+    Json item{{"path", input.path},
+              {"value", value_json(input.value)},
+              {"source", input.source.text},
+              {"mark", to_string(input.source.mark)}};
+    if (by_default) item["taken_by_default"] = true;
+    out.push_back(std::move(item));
   };
-  for (const sim::InputSource& input : result.scenario.inputs) add(input);
-  for (const sim::InputSource& input : result.provenance) add(input);
+  for (const sim::InputSource& input : result.scenario.inputs) add(input, true);
+  for (const sim::InputSource& input : result.provenance) add(input, false);
   return out;
 }
 

@@ -89,8 +89,9 @@ void read_provenance(const Json& list, const std::string& file, Result& result) 
       input.value = value->is_string() ? value->get<std::string>() : value->dump();
     input.source.text = item.string_or("source", "");
     input.source.mark = mark_from_string(item.string_or("mark", "assumed"), item.where("mark"));
+    const bool by_default = item.boolean_or("taken_by_default", false);
     item.finish();
-    result.scenario.inputs.push_back(std::move(input));
+    (by_default ? result.scenario.inputs : result.provenance).push_back(std::move(input));
   }
 }
 

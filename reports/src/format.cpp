@@ -72,7 +72,7 @@ std::string format_metric(std::string_view name, double value) {
     return format_usd(value) + "/h";
   if (name.find("usd_per_mtok") != std::string_view::npos) return format_usd(value) + "/Mtok";
   if (name.find("usd") != std::string_view::npos) return format_usd(value);
-  if (name == "accelerator_hours") return with_prefix(value, "h");
+  if (name == "accelerator_hours") return with_prefix(value, "") + " h";
   if (ends(name, "_per_s_per_w")) return digits(value) + " tok/s/W";
   if (ends(name, "_per_s_per_facility_mw")) return with_prefix(value, "tok/s/MW");
   if (ends(name, "_per_s_per_user")) return digits(value) + " tok/s";
@@ -100,7 +100,7 @@ std::string format_metric(std::string_view name, double value) {
 }
 
 std::string metric_label(std::string_view name) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kWords{
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 17> kWords{
       {{"_per_s", " per s"},
        {"flops", "FLOP"},
        {"mfu", "MFU"},
@@ -112,12 +112,17 @@ std::string metric_label(std::string_view name) {
        {"usd", "USD"},
        {"kv", "KV"},
        {"co2e", "CO2e"},
-       {"mtok", "million tokens"}}};
+       {"mtok", "million tokens"},
+       {"_per_j", " per J"},
+       {"_per_w", " per W"},
+       {"_per_facility_mw", " per facility MW"},
+       {"it", "IT"},
+       {"comm", "communication"}}};
   std::string text(name);
   if (const std::size_t at = text.find("power_w"); at != std::string::npos) {
     text.replace(at, 7, "power");
   }
-  for (const std::string_view unit : {"_s", "_j", "_w", "_kg", "_bytes", "_usd"}) {
+  for (const std::string_view unit : {"_s", "_j", "_w", "_kg", "_bytes", "_usd", "_fraction"}) {
     if (text.ends_with(unit) && !text.ends_with("_per" + std::string(unit))) {
       text.resize(text.size() - unit.size());
       break;

@@ -21,7 +21,7 @@ h3{font-size:1rem;margin:1.4rem 0 .3rem}p{margin:.3rem 0}.soft{color:var(--soft)
 caption{text-align:left;color:var(--soft);padding:.2rem 0}th,td{padding:.22rem .5rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th.n,td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.assumed td{color:var(--warn)}.bad{color:var(--bad)}.good{color:var(--good)}.warn{color:var(--warn)}
 svg{display:block;width:100%;height:auto;margin:.3rem 0}.key{display:inline-block;width:.8em;height:.8em;border-radius:.15em;margin-right:.4em}
-details{margin:.6rem 0}summary{cursor:pointer}.wide{overflow-x:auto}
+details{margin:.6rem 0}summary{cursor:pointer}.wide{overflow-x:auto}td code{overflow-wrap:normal}
 .k0{background:var(--c0);fill:var(--c0)}.k1{background:var(--c1);fill:var(--c1)}.k2{background:var(--c2);fill:var(--c2)}.k3{background:var(--c3);fill:var(--c3)}.k4{background:var(--c4);fill:var(--c4)}
 .k5{background:var(--c5);fill:var(--c5)}.k6{background:var(--c6);fill:var(--c6)}.k7{background:var(--c7);fill:var(--c7)}.k8{background:var(--c8);fill:var(--c8)}.k9{background:var(--c9);fill:var(--c9)}
 .limit{stroke:var(--fg);stroke-width:1.5;stroke-dasharray:4 3}.track{fill:var(--card)}

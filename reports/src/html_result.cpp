@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <set>
 
 namespace jevons::reports {
@@ -129,20 +130,46 @@ std::string operators_table(const Result& result) {
   return "<details><summary>Operators and their roofs</summary>" + table.html() + "</details>\n";
 }
 
-std::string assumptions_table(const Result& result) {
-  HtmlTable table("Inputs that were not given, and constants; what is marked assumed has no source",
-                  {"input", "value", "source", "mark"}, 4);
+/// A name that may break where its words do.
+std::string breakable(std::string_view name) {
+  std::string html;
+  for (const char c : escape_html(name)) {
+    html += c;
+    if (c == '_' || c == '/' || c == '.') html += "<wbr>";
+  }
+  return "<code>" + html + "</code>";
+}
+
+/// "0.600000" → "0.6"; what is no number stays.
+std::string plain_value(const std::string& text) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return text;
+  return fmt::format("{:.7g}", value);
+}
+
+std::string sources_table(const std::vector<sim::InputSource>& inputs, const std::string& caption,
+                          const std::string& title, bool open) {
+  HtmlTable table(caption, {"input", "value", "source", "mark"}, 4);
   std::set<std::string> listed;
-  for (const auto* list : {&result.scenario.inputs, &result.provenance}) {
-    for (const sim::InputSource& input : *list) {
-      if (!listed.insert(input.path).second) continue;
-      table.row({"<code>" + escape_html(input.path) + "</code>", escape_html(input.value),
-                 escape_html(input.source.text), std::string(to_string(input.source.mark))},
-                input.source.mark == Mark::assumed ? "assumed" : "");
-    }
+  for (const sim::InputSource& input : inputs) {
+    if (!listed.insert(input.path).second) continue;
+    table.row({breakable(input.path), escape_html(plain_value(input.value)),
+               escape_html(input.source.text), std::string(to_string(input.source.mark))},
+              input.source.mark == Mark::assumed ? "assumed" : "");
   }
   if (table.empty()) return {};
-  return "<details open><summary>Assumptions and sources</summary>" + table.html() + "</details>\n";
+  return "<details" + std::string(open ? " open" : "") + "><summary>" + title + " (" +
+         std::to_string(listed.size()) + ")</summary>" + table.html() + "</details>\n";
+}
+
+std::string assumptions_table(const Result& result) {
+  return sources_table(result.scenario.inputs, "What the scenario did not give, and what was taken",
+                       "Assumptions and sources", true) +
+         sources_table(result.provenance,
+                       "Constants of chip and stack; what is marked assumed has no source",
+                       "Constants and sources", false);
 }
 
 std::string verdict(const Result& result) {

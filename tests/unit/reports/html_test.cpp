@@ -49,7 +49,7 @@ TEST_CASE("html: one file, no scripts, nothing fetched, a strict policy") {
 TEST_CASE("format: numbers as people read them") {
   CHECK(format_metric("step_time_s", 19.926) == "19.9 s");
   CHECK(format_metric("cost_usd", 5.328e6) == "$5.33 M");
-  CHECK(format_metric("accelerator_hours", 2.664e6) == "2.66 Mh");
+  CHECK(format_metric("accelerator_hours", 2.664e6) == "2.66 M h");
   CHECK(format_metric("memory_peak_bytes", 66.8e9) == "66.8 GB");
   CHECK(format_metric("mfu", 0.3894) == "38.9 %");
   CHECK(format_metric("power_w_per_accelerator", 492.1) == "492 W");
@@ -59,4 +59,7 @@ TEST_CASE("format: numbers as people read them") {
   CHECK(with_prefix(999.9e9, "B") == "1.00 TB");
   CHECK(metric_label("power_w_per_accelerator") == "power per accelerator");
   CHECK(metric_label("tokens_per_s_per_accelerator") == "tokens per s per accelerator");
+  CHECK(metric_label("tokens_per_j") == "tokens per J");
+  CHECK(metric_label("it_power_w_per_accelerator") == "IT power per accelerator");
+  CHECK(metric_label("exposed_comm_fraction") == "exposed communication");
 }

@@ -105,6 +105,11 @@ class Arguments {
       fail_if(sub, "Exit 1 if METRIC>VALUE (or >=, <, <=) holds, e.g. cost_usd>6e6");
       sub->add_flag("--operators", o_.all_operators, "Every operator in the table");
       if (std::string(run.name) == "roofline") add_task(sub);
+      if (std::string(run.name) == "train") {
+        sub->add_flag("--event", o_.event, "Play the events of a step instead of the closed forms");
+        sub->add_option("--trace", o_.trace, "Write one step as a trace for ui.perfetto.dev")
+            ->type_name("FILE");
+      }
     }
     CLI::App* compare = verb("compare", "The same work over several accelerators");
     inputs(compare, "Scenario file, - for standard input, or model preset", false);
@@ -114,11 +119,35 @@ class Arguments {
     scenario(compare, "tso", true);
     add_task(compare);
     output(compare, false, true);
+    plan();
     CLI::App* explain = verb("explain", "How each number of a run came about");
     inputs(explain, "Scenario file, - for standard input, or model preset", false);
     scenario(explain, "tso");
     add_task(explain);
     explain->add_flag("--operators", o_.all_operators, "Every operator, not only the longest");
+  }
+  void plan() {
+    CLI::App* plan = verb("plan", "Layout, batch and chip count that serve a load at least cost");
+    inputs(plan, "Serving scenario, - for standard input, or model preset", false);
+    plan->add_option("--demand-requests", o_.plan.requests_per_s, "Requests per second to carry")
+        ->check(CLI::PositiveNumber);
+    plan->add_option("--demand-users", o_.plan.users, "Requests in flight to carry")
+        ->check(CLI::PositiveNumber);
+    plan->add_option("--objective", o_.plan.objective, "What is best")
+        ->check(CLI::IsMember({"usd_per_mtok", "tokens_per_joule", "accelerators"}))
+        ->capture_default_str();
+    plan->add_option("--precisions", o_.plan.precisions,
+                     "Precision presets to try, comma-separated")
+        ->delimiter(',');
+    plan->add_option("--max-per-instance", o_.plan.max_per_instance,
+                     "Accelerators of one instance at most (default: the count)")
+        ->check(CLI::PositiveNumber);
+    plan->add_option("--max-accelerators", o_.plan.max_accelerators,
+                     "Accelerators of the deployment at most (default: any number)")
+        ->check(CLI::PositiveNumber);
+    plan->add_option("--threads", o_.threads, "Threads (default: all cores)");
+    scenario(plan, "s");
+    output(plan, false, false);
   }
   void add_task(CLI::App* sub) {
     sub->add_option("--task", o_.task, "train, serve or op, when no file says it")
@@ -146,8 +175,21 @@ class Arguments {
     validate->add_option("--threads", o_.threads, "Threads (default: all cores)");
     validate->add_flag("--markdown", o_.markdown, "The table as Markdown");
     validate->add_flag("--event", o_.event, "Play the events instead of the closed forms");
+    validate->add_flag("--cross", o_.cross,
+                       "Leave each group of operators out and predict it with constants that its "
+                       "rows did not set");
     output(validate, true, false);
     fail_if(validate, "Exit 1 if e.g. 'median>8%', 'each group:p90>30%' or 'failures>0' holds");
+    CLI::App* fit = verb("fit", "Fit kernel constants of one accelerator to measured operators");
+    inputs(fit, "Truth files (jevons.truth/1)", true);
+    fit->add_option("--hw", o_.hardware, "The accelerator: preset or SKU file")->required();
+    fit->add_option("--constant", o_.constants,
+                    "Constant to fit (repeatable, at most eight; default: those that lower the "
+                    "error most)")
+        ->allow_extra_args(false);
+    fit->add_option("--out", o_.out, "Write the SKU file with the constants in it, or -")
+        ->type_name("FILE");
+    fit->add_flag("-q,--quiet", o_.quiet, "No table");
     CLI::App* report = verb("report", "Render saved results (or run scenarios) again");
     inputs(report, "Result or scenario files", true);
     output(report, true, true);

@@ -134,6 +134,15 @@ std::string price_text(const Row& row) {
   return fmt::format("${:.2f}/h", *row.result->scenario.price.usd_per_accelerator_hour);
 }
 
+/// Why there is no price, as the resolved scenario says it.
+std::string missing_price(const Row& row) {
+  if (!row.result || row.result->scenario.price.usd_per_accelerator_hour) return {};
+  for (const sim::InputSource& input : row.result->scenario.inputs) {
+    if (input.path == "/price/usd_per_accelerator_hour") return input.source.text;
+  }
+  return {};
+}
+
 std::string table(const std::vector<Row>& rows, sim::Task task) {
   std::vector<Column> columns;
   for (const Column& column : columns_of(task)) {
@@ -161,6 +170,8 @@ std::string table(const std::vector<Row>& rows, sim::Task task) {
   out += "\nx: ratio to " + rows.front().accelerator + "; *: best of the column\n";
   for (const Row& row : rows) {
     if (!row.reason.empty()) out += row.accelerator + ": " + reports::printable(row.reason) + "\n";
+    const std::string price = missing_price(row);
+    if (!price.empty()) out += row.accelerator + ": " + price + "\n";
   }
   return out;
 }

@@ -18,12 +18,14 @@ namespace jevons::cli {
 namespace {
 
 using Function = int (*)(const Options&);
-constexpr std::array<std::pair<std::string_view, Function>, 14> kVerbs{{
+constexpr std::array<std::pair<std::string_view, Function>, 16> kVerbs{{
     {"train", run_verb},
     {"serve", run_verb},
     {"roofline", run_verb},
     {"compare", compare_verb},
     {"explain", explain_verb},
+    {"plan", plan_verb},
+    {"fit", fit_verb},
     {"list", list_verb},
     {"show", show_verb},
     {"schema", schema_verb},

@@ -15,17 +15,28 @@ struct GivenFlag {
   std::string value;
 };
 
+/// What `plan` is asked for.
+struct PlanOptions {
+  std::optional<double> requests_per_s, users;
+  std::string objective = "usd_per_mtok";
+  std::vector<std::string> precisions;
+  long max_per_instance = 0, max_accelerators = 0;
+};
+
 struct Options {
   std::string verb;
   std::vector<std::string> inputs;  ///< positional arguments
   std::vector<GivenFlag> flags;
   std::vector<std::string> sets;  ///< "path=value", in order
-  std::optional<std::string> json, html, csv;
+  std::optional<std::string> json, html, csv, trace, out;
   bool quiet = false;
   std::optional<unsigned long> seed;
   std::vector<std::string> fail_if;
-  std::vector<std::string> hardware;  ///< compare
-  std::vector<std::string> groups;    ///< validate
+  std::vector<std::string> hardware;   ///< compare
+  std::vector<std::string> groups;     ///< validate
+  std::vector<std::string> constants;  ///< fit
+  bool cross = false;                  ///< validate
+  PlanOptions plan;
   unsigned threads = 0;
   bool markdown = false, event = false, all_operators = false, ids_only = false;
   bool quick = false;                      ///< calibrate, kernels

@@ -5,6 +5,7 @@
 #include "verbs.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/reports/fit_report.hpp"
 #include "jevons/reports/format.hpp"
 #include "jevons/reports/html.hpp"
 #include "jevons/reports/result_json.hpp"
@@ -164,6 +165,16 @@ std::string failed_change(const Condition& condition, const sim::Result& a, cons
          (part ? fmt::format("{:+.2f} %", 100 * *part) : "without a base");
 }
 
+reports::Validation cross_validate(std::span<const reports::TruthCase> cases,
+                                   const hwmodels::Catalogue& catalogue, const Options& options) {
+  if (options.event || !options.groups.empty()) {
+    throw Error(ErrorKind::usage, "validate --cross", "it takes neither --event nor --group");
+  }
+  sim::CrossOptions how;
+  how.threads = options.threads;
+  return reports::cross_validation(reports::fit_input(cases, catalogue), catalogue, how);
+}
+
 int check_all(const std::vector<std::string>& sentences) {
   int code = 0;
   for (const std::string& sentence : sentences) {
@@ -221,7 +232,8 @@ int validate_verb(const Options& options) {
   how.threads = options.threads;
   how.run.resolution = options.event ? sim::Resolution::event : sim::Resolution::analytic;
   const hwmodels::Catalogue catalogue;
-  const reports::Validation validation = reports::validate(cases, catalogue, how);
+  const reports::Validation validation = options.cross ? cross_validate(cases, catalogue, options)
+                                                       : reports::validate(cases, catalogue, how);
   if (outputs.wants_json()) outputs.write_json(reports::validation_to_json(validation));
   if (outputs.wants_html()) {
     outputs.write_html(reports::validation_to_html(

@@ -17,12 +17,12 @@ std::unique_ptr<OutputFile> claim(std::string_view flag, const std::optional<std
 
 ResultOutputs::ResultOutputs(const Options& options) : options_(options) {
   int on_stdout = 0;
-  for (const auto* path : {&options.json, &options.html, &options.csv}) {
+  for (const auto* path : {&options.json, &options.html, &options.csv, &options.trace}) {
     if (*path && **path == "-") ++on_stdout;
   }
   if (on_stdout > 1) {
     throw Error(ErrorKind::usage, "",
-                "only one of --json, --html and --csv can be - (standard output)");
+                "only one of --json, --html, --csv and --trace can be - (standard output)");
   }
   json_ = claim("--json", options.json);
   html_ = claim("--html", options.html);

@@ -7,7 +7,9 @@
 
 #include "jevons/core/error.hpp"
 #include "jevons/reports/text.hpp"
+#include "jevons/reports/trace_writer.hpp"
 #include "jevons/sim/run.hpp"
+#include "jevons/sim/timeline.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -27,6 +29,8 @@ std::string task_of(const Options& options) {
 
 int run_verb(const Options& options) {
   ResultOutputs outputs(options);
+  std::optional<OutputFile> trace;
+  if (options.trace) trace.emplace("--trace", *options.trace);
   std::vector<Condition> conditions;
   for (const std::string& text : options.fail_if)
     conditions.push_back(parse_condition(text, false));
@@ -34,7 +38,10 @@ int run_verb(const Options& options) {
   std::string file;
   const Json document = scenario_document(options, task_of(options), file);
   const sim::Scenario scenario = resolve(document, file, options, catalogue);
-  const std::vector<sim::Result> results{sim::run(scenario)};
+  sim::RunOptions how;
+  how.resolution = options.event ? sim::Resolution::event : sim::Resolution::analytic;
+  const std::vector<sim::Result> results{sim::run(scenario, how)};
+  if (trace) trace->write(reports::trace_to_json(sim::trace_training(scenario)));
   const bool roofline = options.verb == "roofline";
   outputs.write(
       results,

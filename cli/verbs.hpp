@@ -16,6 +16,8 @@ namespace jevons::cli {
 [[nodiscard]] int diff_verb(const Options& options);
 [[nodiscard]] int calibrate_verb(const Options& options);
 [[nodiscard]] int kernels_verb(const Options& options);
+[[nodiscard]] int plan_verb(const Options& options);
+[[nodiscard]] int fit_verb(const Options& options);
 [[nodiscard]] int completion_verb(const Options& options);
 
 /// main() without main: everything is caught.

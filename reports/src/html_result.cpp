@@ -1,5 +1,6 @@
 // The report of one or more results.
 #include "html_page.hpp"
+#include "scenario_parts.hpp"
 
 #include "jevons/reports/format.hpp"
 #include "jevons/reports/scenario_json.hpp"
@@ -192,9 +193,10 @@ std::string verdict(const Result& result) {
 std::string subtitle(const Result& result) {
   const sim::Scenario& s = result.scenario;
   const auto& p = s.parallelism;
-  std::string text = fmt::format("{} {} on {} x {}, {}, stack {}", sim::to_string(s.task),
-                                 s.model.id.empty() ? s.model.name : s.model.id, s.cluster.count,
-                                 s.cluster.accelerator.name, s.precision.preset, s.stack.id);
+  std::string text =
+      fmt::format("{} {} on {} x {}, {}, stack {}", sim::to_string(s.task),
+                  s.model.id.empty() ? s.model.name : s.model.id, s.cluster.count,
+                  s.cluster.accelerator.name, precision_words(s.precision), s.stack.id);
   if (s.task != sim::Task::op) {
     text += fmt::format("; tp {} pp {} vpp {} cp {} dp {} ep {} etp {}", p.tp, p.pp, p.vpp, p.cp,
                         p.dp, p.ep, p.etp);

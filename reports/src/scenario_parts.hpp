@@ -69,6 +69,8 @@ struct LayoutUse {
 void check_layout(ScenarioReader& in, const workloads::Parallelism& layout,
                   const std::string& pointer, LayoutUse use);
 
+/// The preset, or what differs from it in the arithmetic.
+[[nodiscard]] std::string precision_words(const Precision& precision);
 [[nodiscard]] Json write_precision(const Precision& precision);
 [[nodiscard]] Json write_layout(const workloads::Parallelism& layout);
 [[nodiscard]] Json write_train(const sim::TrainSpec& train);

@@ -81,6 +81,12 @@ void choose_kv_cache(ScenarioReader& in, const ObjectReader& root) {
           "stack " + in.out.stack.id + ": its fp8 and nvfp4 checkpoints hold an fp8 cache");
 }
 
+std::string precision_words(const Precision& precision) {
+  if (precision == precision_preset(precision.preset, "")) return precision.preset;
+  return "gemm " + to_string(precision.gemm) + ", weights " + to_string(precision.weights) +
+         ", KV cache " + to_string(precision.kv_cache);
+}
+
 Json write_precision(const Precision& precision) {
   Json out = Json::object();
   out["preset"] = precision.preset;

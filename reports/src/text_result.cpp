@@ -86,8 +86,8 @@ class Text {
     out_ += styled(printable(s.name), "1") + "\n";
     std::string line =
         fmt::format("  {}{} x {}, {}, stack {}", s.model.id.empty() ? "" : s.model.id + " on ",
-                    grouped(s.cluster.count), s.cluster.accelerator.id, precision_text(s.precision),
-                    s.stack.id);
+                    grouped(s.cluster.count), s.cluster.accelerator.id,
+                    precision_words(s.precision), s.stack.id);
     out_ += printable(line) + "\n";
     if (s.task == sim::Task::op) return;
     out_ += fmt::format("  layout tp {}, pp {}, vpp {}, cp {}, dp {}, ep {}, etp {}", p.tp, p.pp,
@@ -102,13 +102,6 @@ class Text {
       out_ += fmt::format("; {} instances", s.serve.instances);
     }
     out_ += "\n";
-  }
-
-  /// The preset, or what differs from it in the arithmetic.
-  static std::string precision_text(const Precision& precision) {
-    if (precision == precision_preset(precision.preset, "")) return precision.preset;
-    return "gemm " + to_string(precision.gemm) + ", weights " + to_string(precision.weights) +
-           ", KV cache " + to_string(precision.kv_cache);
   }
 
   static std::string grouped(long value) {

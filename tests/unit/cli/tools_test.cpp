@@ -1,0 +1,86 @@
+// plan, fit, traces and the event resolution from the command line.
+#include "run.hpp"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+const std::string kV3 = "tests/scenarios/deepseek-v3-train.json";
+
+std::vector<std::string> plan(std::vector<std::string> more) {
+  std::vector<std::string> arguments{
+      "plan", "llama-3.1-8b",    "--hw", "h100-sxm", "--count", "2", "--precision",
+      "fp8",  "--output-tokens", "100",  "--json",   "-"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+}  // namespace
+
+TEST_CASE("cli: plan keeps to the SLO and carries the load") {
+  const Ran ran = jevons_run(plan({"--set", "serve.slo.tpot_s=0.02", "--demand-users", "100"}));
+  CAPTURE(ran.err);
+  REQUIRE(ran.code == 0);
+  const Json planning = Json::parse(ran.out);
+  REQUIRE_FALSE(planning["ranked"].empty());
+  double last = 0;
+  for (const Json& one : planning["ranked"]) {
+    CHECK(one["tpot_p50_s"].get<double>() <= 0.02);
+    CHECK(one["instances"].get<double>() * one["concurrency_per_instance"].get<double>() >= 100);
+    CHECK(one["usd_per_mtok_output"].get<double>() >= last);  // cheapest first
+    last = one["usd_per_mtok_output"].get<double>();
+  }
+}
+
+TEST_CASE("cli: plan exits 4 and says which limit binds when nothing qualifies") {
+  const Ran ran = jevons_run(plan({"--set", "serve.slo.tpot_s=1e-6"}));
+  CHECK(ran.code == 4);
+  CHECK(contains(ran.err, "infeasible"));
+  CHECK(Json::parse(ran.out)["ranked"].empty());
+}
+
+TEST_CASE("cli: plan refuses two demands at once and a training scenario") {
+  CHECK(jevons_run(plan({"--demand-users", "5", "--demand-requests", "5"})).code == 2);
+  CHECK(jevons_run(plan({"--demand-users", "-5"})).code == 2);
+  CHECK(jevons_run({"plan", kV3}).code == 3);
+}
+
+TEST_CASE("cli: a training step is written as a trace") {
+  const Folder folder;
+  const Ran ran = jevons_run({"train", "llama-3.1-8b", "--hw", "h100-sxm", "--count", "8", "--pp",
+                              "2", "--tp", "2", "--global-batch", "16", "--recompute", "full",
+                              "--trace", folder.file("t.json"), "--quiet"});
+  CAPTURE(ran.err);
+  REQUIRE((ran.code == 0 || ran.code == 4));
+  CHECK(Json::parse(slurp(folder.file("t.json")))["traceEvents"].size() > 100);
+}
+
+TEST_CASE("cli: the events of a step and its closed form are near each other") {
+  const auto step = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"train", kV3, "--json", "-"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Json::parse(jevons_run(arguments).out)["metrics"]["step_time_s"].get<double>();
+  };
+  const double closed = step({}), played = step({"--event"});
+  CHECK(played != closed);
+  CHECK(played == doctest::Approx(closed).epsilon(0.1));
+}
+
+TEST_CASE("cli: fit writes a SKU file that can be used, and leaves the rows no worse") {
+  const Folder folder;
+  const Ran ran =
+      jevons_run({"fit", "tests/truth/ops-tables.json", "tests/truth/ops-kernels.json", "--hw",
+                  "h100-sxm", "--constant", "gemm.droop", "--out", folder.file("mine.json")});
+  CAPTURE(ran.err);
+  REQUIRE(ran.code == 0);
+  CHECK(contains(ran.out, "gemm.droop"));
+  const Json sku = Json::parse(slurp(folder.file("mine.json")));
+  CHECK(sku["constants"]["gemm.droop"]["value"].get<double>() > 0);
+  CHECK(jevons_run({"roofline", "--op", "gemm", "--m", "64", "--n", "64", "--k", "64", "--hw",
+                    folder.file("mine.json"), "--count", "1"})
+            .code == 0);
+  CHECK(jevons_run({"fit", "tests/truth/ops.json", "--hw", "h100-smx"}).code == 3);
+}

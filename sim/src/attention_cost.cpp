@@ -42,7 +42,8 @@ KernelTime gqa_decode(const AttentionCore& s, const workloads::Operator& op,
   const AttentionConstants& a = c.attention;
   const double e = (s.qk_dim + s.v_dim) / 2;
   const bool windowed = s.window > 0 && s.window < s.kv_len;
-  const double keys = windowed ? std::min(s.kv_len, s.window + kTile) : s.kv_len;
+  const double held = s.kv_len + s.ahead;  // up to the last query
+  const double keys = windowed ? std::min(held, s.window + kTile) : held;
   const double b = cache_bytes(op);
   const double slow = !fp8_cache(op) ? 1 : (e <= 128 ? a.fp8_rate : a.fp8_rate_wide);
   const double items = s.batch * s.kv_heads * whole(s.q_len * s.heads / s.kv_heads / kDecodeRows);
@@ -242,7 +243,7 @@ KernelTime mla_decode_time(const workloads::MlaDecode& s, const workloads::Opera
   const double tiles = whole(rows / kDecodeRows);
   const double width = s.kv_lora_rank + s.rope_dim;
   const double caches = s.sparse ? s.batch * s.q_len : s.batch;
-  const double kv = caches * s.kv_len * width * cache_bytes(op);
+  const double kv = caches * (s.kv_len + s.ahead) * width * cache_bytes(op);
   const double flops =
       2 * s.batch * kDecodeRows * tiles * (2 * s.kv_lora_rank + s.rope_dim) * s.kv_len;
   const bool resident = !run.cold_weights && c.flushed < 0.5 && kv < 0.9 * c.cache;

@@ -22,20 +22,23 @@ double chunked(const Attention& a, double position) {
 }
 
 AttentionCore decode_core(const Builder& b, const Attention& a, const DecodeContext& s) {
+  const double keys = chunked(a, s.context);
   return {.phase = AttentionPhase::decode,
           .batch = s.sequences,
           .heads = static_cast<double>(a.heads) / b.tp(),
           .kv_heads = std::max(static_cast<double>(a.kv_heads) / b.tp(), 1.0),
           .q_len = s.query_tokens,
-          .kv_len = chunked(a, s.context),
+          .kv_len = keys,
           .qk_dim = static_cast<double>(a.qk_dim),
           .v_dim = static_cast<double>(a.v_dim),
-          .window = static_cast<double>(a.window)};
+          .window = static_cast<double>(a.window),
+          .ahead = keys < s.context ? 0 : (s.query_tokens - 1) / 2};  // chunks: half of one anyway
 }
 
 AttentionCore prompt_core(const Builder& b, const Attention& a, const DecodeContext& s) {
   AttentionCore core = decode_core(b, a, s);
   core.phase = AttentionPhase::forward;
+  core.ahead = 0;
   core.causal = !a.bidirectional && !a.cross;
   core.batch = s.prefill_sequences;
   core.q_len = s.prefill_tokens / s.prefill_sequences;

@@ -60,11 +60,13 @@ std::size_t index_scores(Builder& b, const Attention& a, const DecodeContext& s,
                      .q_len = s.query_tokens,
                      .kv_len = s.context,
                      .qk_dim = static_cast<double>(a.index_dim),
-                     .v_dim = 0};
+                     .v_dim = 0,
+                     .ahead = (s.query_tokens - 1) / 2};
   std::size_t x = after;
   if (s.sequences > 0) x = b.indexer_scores(core, {x});
   if (s.prefill_tokens > 0) {
     core.phase = AttentionPhase::forward;
+    core.ahead = 0;
     core.batch = s.prefill_sequences;
     core.q_len = new_tokens(s);
     core.kv_len = s.prefill_position + core.q_len / 2;
@@ -119,9 +121,10 @@ Prepared prepare(Builder& b, const Attention& a, std::size_t input) {
   return p;
 }
 
-/// `sequences` × `queries` tokens against `keys` latents each; DSA gathers at most its top-k.
+/// `sequences` × `queries` tokens against `keys` latents each on average, `ahead` more for the
+/// last; DSA gathers at most its top-k.
 std::size_t absorbed(Builder& b, const Attention& a, double sequences, double queries, double keys,
-                     const Prepared& p, std::string_view name) {
+                     double ahead, const Prepared& p, std::string_view name) {
   const double heads = static_cast<double>(a.heads) / b.tp();
   const auto ck = static_cast<double>(a.kv_lora_rank);
   const double t = sequences * queries;
@@ -130,12 +133,14 @@ std::size_t absorbed(Builder& b, const Attention& a, double sequences, double qu
                  .q_len = queries,
                  .kv_len = keys,
                  .kv_lora_rank = ck,
-                 .rope_dim = static_cast<double>(a.rope_dim)};
+                 .rope_dim = static_cast<double>(a.rope_dim),
+                 .ahead = ahead};
   if (const auto top = static_cast<double>(a.index_topk); top > 0 && keys > top) {
     core.batch = t;
     core.q_len = 1;
     core.kv_len = top;
     core.sparse = true;
+    core.ahead = 0;
   }
   std::size_t x = b.wide_linear("q_absorb", Module::mla_up_proj, t, ck,
                                 static_cast<double>(a.nope_dim), p.query, heads);
@@ -173,13 +178,14 @@ std::size_t decode_mla(Builder& b, const Attention& a, std::size_t input) {
   const Prepared p = prepare(b, a, input);
   std::size_t core = kInput;
   if (s.sequences > 0) {
-    core = absorbed(b, a, s.sequences, s.query_tokens, s.context, p, "decode_attn");
+    core = absorbed(b, a, s.sequences, s.query_tokens, s.context, (s.query_tokens - 1) / 2, p,
+                    "decode_attn");
   }
   if (s.prefill_tokens > 0) {
     const std::size_t decoding = core;
     core = mla_absorbed_is_cheaper(a, new_tokens(s), s.prefill_position)
-               ? absorbed(b, a, s.prefill_sequences, new_tokens(s), s.prefill_position, p,
-                          "chunk_attn")
+               ? absorbed(b, a, s.prefill_sequences, new_tokens(s), s.prefill_position,
+                          new_tokens(s) / 2, p, "chunk_attn")
                : expanded(b, a, s, p);
     if (decoding != kInput) b.also_wait(decoding);
   }

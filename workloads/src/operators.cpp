@@ -47,18 +47,28 @@ Work work(const Gemm& g, const Operator& op) {
   return w;
 }
 
-Work work(const AttentionCore& a, const Operator& op) {
+/// Pairs of query and key of one head. Decoding counts whole contexts either way; with keys ahead
+/// the queries are the last of all the keys cached.
+double pairs(const AttentionCore& a, Counting counting) {
+  const bool decode = a.phase == AttentionPhase::decode;
+  if (counting == Counting::exact && (!decode || a.ahead > 0)) {
+    return pairs_seen(a.q_len, a.kv_len + a.ahead, a.window, a.causal);
+  }
+  const double seen = a.window > 0 ? std::min(a.kv_len, a.window) : a.kv_len;
+  return a.q_len * (decode ? seen : mean_keys_seen(a.q_len, a.kv_len, a.window, a.causal));
+}
+
+Work work(const AttentionCore& a, const Operator& op, Counting counting) {
   const bool decode = a.phase == AttentionPhase::decode;
   const bool backward = a.phase == AttentionPhase::backward;
-  const double limit = a.window > 0 ? a.window : a.kv_len;
-  const double keys =
-      decode ? std::min(a.kv_len, limit) : mean_keys_seen(a.q_len, a.kv_len, a.window, a.causal);
+  const double held = a.kv_len + a.ahead;
+  const double limit = a.window > 0 ? a.window : held;
   const double widths = backward ? 3 * a.qk_dim + 2 * a.v_dim : a.qk_dim + a.v_dim;
   Work w;
-  w.flops = 2 * a.batch * a.heads * a.q_len * keys * widths;
+  w.flops = 2 * a.batch * a.heads * pairs(a, counting) * widths;
   const double touched =
-      std::min(a.kv_len, limit + a.q_len - 1);  // windows of successive queries overlap
-  const double passes = backward ? 2 : 1;       // read each operand, write its gradient
+      std::min(held, limit + a.q_len - 1);  // windows of successive queries overlap
+  const double passes = backward ? 2 : 1;   // read each operand, write its gradient
   const double kv = a.batch * a.kv_heads * touched * (a.qk_dim + a.v_dim) * passes *
                     activation_bytes(op.activation_format);
   add(w, decode ? TensorClass::kv_cache : TensorClass::activations, kv);
@@ -69,15 +79,19 @@ Work work(const AttentionCore& a, const Operator& op) {
   return w;
 }
 
-Work work(const MlaDecode& a, const Operator& op) {
+Work work(const MlaDecode& a, const Operator& op, Counting counting) {
   const double qk = a.kv_lora_rank + a.rope_dim;
   const double widths = a.backward ? 3 * qk + 2 * a.kv_lora_rank : qk + a.kv_lora_rank;
   const double passes = a.backward ? 2 : 1;
+  const double held = a.kv_len + a.ahead;
+  const double seen = counting == Counting::exact && a.ahead > 0
+                          ? pairs_seen(a.q_len, held, 0, true)
+                          : a.q_len * a.kv_len;
   Work w;
-  w.flops = 2 * a.batch * a.heads * a.q_len * a.kv_len * widths;
+  w.flops = 2 * a.batch * a.heads * seen * widths;
   const double caches = a.sparse ? a.batch * a.q_len : a.batch;
   add(w, TensorClass::kv_cache,
-      caches * a.kv_len * qk * passes * activation_bytes(op.activation_format));
+      caches * held * qk * passes * activation_bytes(op.activation_format));
   add(w, TensorClass::activations,
       a.batch * a.heads * a.q_len * (qk + a.kv_lora_rank) * passes * wide_bytes(op.format));
   return w;
@@ -159,8 +173,25 @@ double Work::total_bytes() const {
   return std::accumulate(bytes.begin(), bytes.end(), 0.0);
 }
 
-Work work_of(const Operator& op) {
-  return std::visit([&op](const auto& shape) { return work(shape, op); }, op.shape);
+Work work_of(const Operator& op, Counting counting) {
+  return std::visit(
+      [&](const auto& shape) {
+        using T = std::decay_t<decltype(shape)>;
+        if constexpr (std::is_same_v<T, AttentionCore> || std::is_same_v<T, MlaDecode>) {
+          return work(shape, op, counting);
+        } else {
+          return work(shape, op);
+        }
+      },
+      op.shape);
+}
+
+double pairs_seen(double queries, double keys, double window, bool causal) {
+  if (!causal) return queries * (window > 0 ? std::min(keys, window) : keys);
+  const double first = keys - queries;
+  const double limit = window > 0 ? std::min(window, keys) : keys;
+  if (limit <= first) return queries * limit;
+  return (limit - first) * (limit + first + 1) / 2 + (keys - limit) * limit;
 }
 
 double mean_keys_seen(double queries, double keys, double window, bool causal) {

@@ -91,7 +91,7 @@ TEST_CASE("attention: decoding token by token equals attending to the prompt at 
 }
 
 TEST_CASE(
-    "attention: counts equal a brute-force count of pairs; the claim drops half the diagonal") {
+    "attention: counts equal a brute-force count of pairs and the exact claim, FLOPs and bytes") {
   for (const long queries : {1L, 5L, 12L}) {
     for (const long keys : {12L, 17L}) {
       for (const long window : {0L, 1L, 3L, 50L}) {
@@ -110,13 +110,16 @@ TEST_CASE(
         core.v_dim = 3;
         core.window = static_cast<double>(window);
         op.shape = core;
+        const wl::Work exact = work_of(op, wl::Counting::exact);
+        CHECK(meter.flops() == exact.flops);
+        CHECK(meter.bytes == exact.bytes);
         const wl::Work claim = work_of(op);
         // Published FLOP counts take s/2 keys for a causal query, the kernel meets (s + 1)/2: half
         // a key a query, for those whose window is not full.
         const long first = keys - queries;
         const long open = window > 0 && window < keys ? std::max(0L, window - first) : queries;
         const double half_keys = static_cast<double>(open) * 4 * (6 + 3);
-        CHECK(meter.flops() == doctest::Approx(claim.flops + half_keys).epsilon(1e-14));
+        CHECK(exact.flops == doctest::Approx(claim.flops + half_keys).epsilon(1e-14));
         CHECK(meter.bytes == claim.bytes);
       }
     }

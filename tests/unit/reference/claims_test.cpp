@@ -118,24 +118,3 @@ TEST_CASE("counting: weights read by a decode step of many sequences match in th
     CHECK(read / rounds == doctest::Approx(claim).epsilon(0.03));
   }
 }
-
-TEST_CASE("counting: verifying drafts does what the step graph claims at their mean context") {
-  const auto config = toy();
-  const Model<double> model(config, 1);
-  for (const long drafts : {1L, 3L}) {
-    Matrix<double> cache;
-    (void)model.layer(0, random_matrix(20, 32, 7), cache, MlaMode::expanded);
-    Meter meter;
-    (void)model.layer(0, random_matrix(1 + drafts, 32, 8), cache, MlaMode::absorbed, &meter);
-    wl::DecodeContext step;
-    step.query_tokens = static_cast<double>(1 + drafts);
-    step.context = 20 + 1 + static_cast<double>(drafts) / 2;
-    const Claim claim = claim_of(layer_decode(config, config.layers[0], step));
-    CHECK(meter.flops() == doctest::Approx(claim.flops).epsilon(1e-12));
-    CHECK(meter.of(TensorClass::weights) == doctest::Approx(claim.weights).epsilon(1e-12));
-    // The kernel reads the keys of the last query, the claim those of the mean one.
-    const double record = 2 * 16;
-    CHECK(meter.of(TensorClass::kv_cache) - claim.kv_cache ==
-          doctest::Approx(record * static_cast<double>(drafts) / 2));
-  }
-}

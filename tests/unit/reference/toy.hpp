@@ -50,11 +50,12 @@ inline std::vector<long> some_tokens(long count, long vocab) {
 struct Claim {
   double flops = 0, weights = 0, kv_cache = 0, gradients = 0;
 };
-inline Claim claim_of(const jevons::workloads::OperatorGraph& graph) {
+inline Claim claim_of(const jevons::workloads::OperatorGraph& graph,
+                      jevons::workloads::Counting counting = jevons::workloads::Counting::exact) {
   using jevons::workloads::TensorClass;
   Claim sum;
   for (const auto& op : graph.operators) {
-    const jevons::workloads::Work w = work_of(op);
+    const jevons::workloads::Work w = work_of(op, counting);
     const auto bytes = [&](TensorClass c) { return w.bytes[static_cast<std::size_t>(c)]; };
     sum.flops += w.flops;
     sum.weights += bytes(TensorClass::weights);

@@ -36,6 +36,8 @@ struct AttentionCore {
   double window = 0;  ///< 0 = none
   bool causal = true;
   bool mla = false;  ///< expanded MLA: keys share the rope part, engine kernels (192/128)
+  double ahead =
+      0;  ///< decode with q_len > 1: keys that the last query sees beyond kv_len, the mean
   friend bool operator==(const AttentionCore&, const AttentionCore&) = default;
 };
 
@@ -45,6 +47,7 @@ struct MlaDecode {
   double batch = 1, heads = 128, q_len = 1, kv_len = 1, kv_lora_rank = 512, rope_dim = 64;
   bool sparse = false;
   bool backward = false;  ///< gradients of the same core (training with sparse attention)
+  double ahead = 0;       ///< keys that the last query sees beyond kv_len, the mean; not if sparse
   friend bool operator==(const MlaDecode&, const MlaDecode&) = default;
 };
 
@@ -161,11 +164,16 @@ struct Work {
   std::array<double, kTensorClasses> bytes{};
   [[nodiscard]] double total_bytes() const;
 };
-[[nodiscard]] Work work_of(const Operator& op);
+/// How causal keys are counted. published: s/2 for a query of a whole sequence of s, as papers and
+/// the metrics do. exact: a query sees itself too, (s + 1)/2: what a kernel does, to the last pair.
+enum class Counting { published, exact };
+[[nodiscard]] Work work_of(const Operator& op, Counting counting = Counting::published);
 
-/// Keys a query sees on average when the queries are the last `queries` of `keys` positions
-/// (causal: s/2 of a whole sequence of s; window w: w − w²/(2s)).
+/// Keys a query sees on average when the queries are the last `queries` of `keys` positions, as
+/// published (causal: s/2 of a whole sequence of s; window w: w − w²/(2s)).
 [[nodiscard]] double mean_keys_seen(double queries, double keys, double window, bool causal);
+/// Pairs of query and key that a kernel meets: Σ min(position + 1, window) over the queries.
+[[nodiscard]] double pairs_seen(double queries, double keys, double window, bool causal);
 /// Expected distinct experts that `tokens` tokens hit when each draws k of E: E(1 − (1 − k/E)^B).
 [[nodiscard]] double expected_distinct_experts(double experts, double top_k, double tokens);
 /// Expected distinct groups (ranks, nodes) of E/groups experts each that one token's k experts,

@@ -53,4 +53,18 @@ template <class T>
                                                const Matrix<T>& x, const Matrix<T>& dout,
                                                Meter* meter = nullptr);
 
+/// Loss of the next tokens and its gradient in every weight of the main model: embedding, layers,
+/// final norm, head. MTP modules stay empty. Of tied embeddings the shared matrix's gradient is
+/// embedding + headᵀ.
+template <class T>
+struct ModelGradients {
+  double loss = 0;
+  ModelWeights<T> w;
+};
+template <class T>
+[[nodiscard]] ModelGradients<T> model_backward(const Model<T>& model,
+                                               const std::vector<long>& tokens,
+                                               const std::vector<long>& targets,
+                                               Meter* meter = nullptr);
+
 }  // namespace jevons::reference

@@ -49,6 +49,7 @@ EngineExperts::EngineExperts(const hwmodels::Cluster& cluster, const hwmodels::S
   fp4_ = stack.at("serve_expert_memory_rate.fp4");
   per_unit_ = stack.at("serve_expert_dequantise_bytes_per_s_per_unit");
   compute_ = stack.at("serve_expert_compute_rate");
+  grouped_ = stack.at("serve_expert_grouped_compute_rate");
   skew_ = stack.at("serve_routing_skew");
 }
 
@@ -70,14 +71,15 @@ double EngineExperts::memory_rate(const workloads::Operator& op) const {
   }
 }
 
-double EngineExperts::time(const workloads::MoeExperts& s, const workloads::Operator& op) const {
+double EngineExperts::time(const workloads::MoeExperts& s, const workloads::Operator& op,
+                           bool grouped) const {
   const double hit = popular_experts_hit(s, skew_), rows = workloads::expert_rows(s);
   const double parameters =
       (s.gated ? 3 : 2) * s.hidden * s.intermediate / static_cast<double>(s.etp);
   const double memory = hit * parameters * weight_bytes(op.weight_format) / memory_rate(op);
   const double padded = rows + std::min(rows, kTileRows * hit);
   const double peak = accelerator_.peak(arithmetic(op, accelerator_)).raw();
-  const double compute = 2 * parameters * padded / (compute_ * peak);
+  const double compute = 2 * parameters * padded / ((grouped ? grouped_ : compute_) * peak);
   return std::pow(std::pow(memory, kNorm) + std::pow(compute, kNorm), 1 / kNorm);
 }
 

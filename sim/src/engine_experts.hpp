@@ -5,7 +5,8 @@
 //   FLOPs  2 × parameters × (rows + min(rows, 16 × experts hit)): rows are padded to tiles of 16
 //   e      share of the memory bandwidth by weight format; 4-bit weights of 16-bit arithmetic are
 //          bound by dequantisation, 18 GB/s a compute unit, not by memory
-//   f      share of the dense peak of the arithmetic
+//   f      share of the dense peak of the arithmetic; another one where dispatch kernels deliver the
+//          rows grouped by expert (attention data parallelism with expert parallelism)
 // Source: operators-communication-engines 3.1, fitted on 430 measured engine steps; constants in
 // hwmodels/data/stacks/_serve.json. Kernel tables (moe_cost.cpp) time one kernel of one library in
 // a loop and are 1.2-1.5 x slower than these engines at decode batches. Known error: f is not well
@@ -32,7 +33,8 @@ class EngineExperts {
   const hwmodels::Accelerator& accelerator_;
   bool used_ = false;
   double bandwidth_ = 0, units_ = 1;
-  double wide_ = 1, fp8_ = 1, fp8_block_ = 1, fp4_ = 1, per_unit_ = 0, compute_ = 1;
+  double wide_ = 1, fp8_ = 1, fp8_block_ = 1, fp4_ = 1, per_unit_ = 0, compute_ = 1,
+         grouped_ = 1;
   double skew_ = 0;
 };
 

@@ -87,32 +87,50 @@ PromptCost prompt_cost(const ServeSpec& spec, DecodeEngine& engine, const MeanLe
   return cost;
 }
 
-Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len, double n) {
+/// Requests of one token: a loop of prompts alone, as many in a step as the budget takes.
+Loop prompts_only(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
+                  double n) {
   const ServeSpec& spec = scenario.serve;
-  const double later = std::max(len.output - 1, 0.0);  // tokens after the first
+  const double most = std::max(1.0, std::floor(spec.max_batch_tokens / len.computed));
+  const double m = std::min(n, most);
+  const double chunks = std::max(1.0, std::ceil(len.computed / spec.max_batch_tokens - 1e-9));
+  const StepWork step = engine.step({.prefill_tokens = m * len.computed / chunks,
+                                     .prefill_sequences = m,
+                                     .prefill_position = len.prefill_position()}) *
+                        chunks;
+  Loop loop;
+  loop.n = n;
+  loop.prompt = step * (1 / m);
+  loop.inc = loop.prompt.time_s;
+  const double front = scenario.stack.at("serve_front_s");
+  loop.ttft = std::max(front + step.time_s, n * loop.inc);
+  loop.rate = n / loop.ttft;
+  return loop;
+}
+
+Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len, double n) {
+  const double later = len.output - 1;  // tokens after the first
+  if (later <= 0) return prompts_only(scenario, engine, len, n);
   Loop loop;
   loop.n = n;
   double f = 1;
   for (int pass = 0; pass < 40; ++pass) {
-    loop.batch = later > 0 ? std::max(n * f, std::min(n, 0.05)) : 0.0;
-    loop.decode = loop.batch > 0 ? engine.step({.sequences = loop.batch, .context = len.context()})
-                                 : StepWork{};
-    const PromptCost prompt = prompt_cost(spec, engine, len, loop.batch, loop.rate, loop.decode);
+    loop.batch = std::max(n * f, std::min(n, 0.05));
+    loop.decode = engine.step({.sequences = loop.batch, .context = len.context()});
+    const PromptCost prompt =
+        prompt_cost(scenario.serve, engine, len, loop.batch, loop.rate, loop.decode);
     loop.inc = prompt.inc;
     loop.prompt = prompt.work;
-    loop.tpot =
-        later > 0 ? loop.decode.time_s / engine.gain() + (n - 1) * prompt.inc * f / later : 0.0;
-    // Its own step, and on average half of the one under way. Without decoding, the whole queue of
-    // prompts passes first: the loop is bound by prefill.
+    loop.tpot = loop.decode.time_s / engine.gain() + (n - 1) * prompt.inc * f / later;
+    // Its own step, and on average half of the one under way.
     loop.ttft = scenario.stack.at("serve_front_s") + prompt.inc * prompt.together +
                 1.5 * loop.decode.time_s;
-    if (later <= 0) loop.ttft = std::max(loop.ttft, n * prompt.inc);
     const double life = loop.ttft + later * loop.tpot;
     const double next = later * loop.tpot / life;
     const double rate = n / life;
     const bool settled = std::abs(next - f) < 1e-5 && std::abs(rate - loop.rate) < 1e-4 * rate;
     loop.rate = rate;
-    f = later > 0 ? 0.5 * (f + next) : 0;
+    f = 0.5 * (f + next);
     if (settled) break;
   }
   return loop;

@@ -137,7 +137,7 @@ void StepModel::add(StepWork& sum, const Operator& op, double count) const {
   const auto* experts = std::get_if<workloads::MoeExperts>(&op.shape);
   double time = 0;
   if (experts != nullptr && experts_->used()) {
-    time = experts_->time(*experts, op);
+    time = experts_->time(*experts, op, layout_.attention_dp && experts->ep > 1);
   } else {
     const OperatorCost cost = costs_.cost(op, {.cold_weights = true});
     time = cost.time.raw();

@@ -15,10 +15,14 @@ Instance::Instance(const Scenario& scenario, const workloads::Parallelism& paral
 
 namespace {
 
-ServeOutcome estimate(const Scenario& scenario, Instance& instance) {
-  return scenario.serve.traffic.kind == Traffic::Kind::static_batch
-             ? estimate_static(scenario, instance)
-             : estimate_aggregated(scenario, instance);
+ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution resolution) {
+  const Traffic::Kind kind = scenario.serve.traffic.kind;
+  if (kind == Traffic::Kind::static_batch) return estimate_static(scenario, instance);
+  // A trace has no closed form.
+  if (kind == Traffic::Kind::trace || resolution == Resolution::event) {
+    return simulate_aggregated(scenario, instance);
+  }
+  return estimate_aggregated(scenario, instance);
 }
 
 Result run_disaggregated(const Scenario& scenario) {
@@ -44,7 +48,7 @@ Result run_disaggregated(const Scenario& scenario) {
 
 }  // namespace
 
-Result run_serve(const Scenario& scenario, const RunOptions& /*options*/) {
+Result run_serve(const Scenario& scenario, const RunOptions& options) {
   if (scenario.serve.mode == ServeMode::disaggregated) return run_disaggregated(scenario);
   Result result;
   result.scenario = scenario;
@@ -54,7 +58,7 @@ Result run_serve(const Scenario& scenario, const RunOptions& /*options*/) {
     result.metrics.set_flag("fits", false);
     return result;
   }
-  const ServeOutcome outcome = estimate(scenario, instance);
+  const ServeOutcome outcome = outcome_of(scenario, instance, options.resolution);
   write_serve_metrics(scenario, outcome, instance.memory, instance.engine.gain(), result);
   return result;
 }

@@ -66,6 +66,9 @@ struct Instance {
 [[nodiscard]] ServeOutcome estimate_disaggregated(const Scenario& scenario, Instance& prefill,
                                                   Instance& decode);
 
+/// The same traffic, and traces, request by request.
+[[nodiscard]] ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance);
+
 void write_serve_metrics(const Scenario& scenario, const ServeOutcome& outcome,
                          const ServeMemory& memory, double gain, Result& result);
 

@@ -8,6 +8,7 @@
 #include "serve_parts.hpp"
 
 #include "jevons/sim/continuous_batching.hpp"
+#include "jevons/sim/statistics.hpp"
 
 #include <fmt/format.h>
 
@@ -22,15 +23,6 @@ namespace {
 constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kDefaultRequests = 1000;
 
-/// The p-quantile by nearest rank; reorders `values`.
-double quantile(std::vector<double>& values, double p) {
-  const auto n = static_cast<double>(values.size());
-  const auto rank = static_cast<std::size_t>(std::clamp(std::ceil(p * n), 1.0, n)) - 1;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(rank),
-                   values.end());
-  return values[rank];
-}
-
 Statistic statistic(std::vector<double> values) {
   Statistic s;
   if (values.empty()) return s;
@@ -41,24 +33,18 @@ Statistic statistic(std::vector<double> values) {
   return s;
 }
 
-Statistic gap_statistic(std::vector<TokenGaps> gaps) {
+Statistic gap_statistic(std::vector<Weighted> gaps) {
   Statistic s;
   double count = 0, sum = 0;
-  for (const TokenGaps& g : gaps) {
+  for (const Weighted& g : gaps) {
     count += g.count;
-    sum += g.count * g.gap_s;
+    sum += g.count * g.value;
   }
   if (count <= 0) return s;
   s.mean = sum / count;
-  std::sort(gaps.begin(), gaps.end(),
-            [](const TokenGaps& a, const TokenGaps& b) { return a.gap_s < b.gap_s; });
-  double passed = 0;
-  for (const TokenGaps& g : gaps) {
-    passed += g.count;
-    if (!s.p50 && passed >= 0.5 * count) s.p50 = g.gap_s;
-    if (!s.p90 && passed >= 0.9 * count) s.p90 = g.gap_s;
-    if (!s.p99 && passed >= 0.99 * count) s.p99 = g.gap_s;
-  }
+  s.p50 = quantile(gaps, 0.5);
+  s.p90 = quantile(gaps, 0.9);
+  s.p99 = quantile(gaps, 0.99);
   return s;
 }
 
@@ -84,7 +70,7 @@ struct Window {
 struct Played {
   std::vector<Request> requests;
   std::vector<Served> served;
-  std::vector<TokenGaps> gaps;
+  std::vector<Weighted> gaps;
   Window window;
   std::size_t cut = 0;  ///< requests of the warm-up
   StepWork work;
@@ -149,7 +135,7 @@ Played play(const Scenario& scenario, Instance& instance, std::vector<Request> r
 void summarise(const ServeSpec& spec, const std::vector<Played>& played, double replicas,
                ServeOutcome& out) {
   std::vector<double> ttft, tpot, e2e;
-  std::vector<TokenGaps> gaps;
+  std::vector<Weighted> gaps;
   double inputs = 0, outputs = 0, inside = 0, elapsed = 0, sequence_seconds = 0, preempted = 0;
   const double scale = replicas / static_cast<double>(played.size());
   for (const Played& p : played) {

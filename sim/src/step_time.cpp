@@ -2,6 +2,8 @@
 
 #include "engine_experts.hpp"
 
+#include "jevons/sim/routing.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -107,6 +109,14 @@ StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)
   data_ranks_ = static_cast<double>(layout_.attention_dp ? l.tp * l.dp : l.dp);
   // NVFP4, MXFP4 and 4-bit-integer checkpoints of MoE models quantise the experts only.
   wide_dense_ = moe_layers_ > 0 && payload_bits(precision_.weights) <= 4.5;
+  if (layout_.load_max_over_mean <= 0 && layout_.attention_dp && l.ep > 1) {
+    for (const auto& kind : kinds_) {
+      if (kind.first->ffn.kind != workloads::FfnKind::moe) continue;
+      layout_.load_max_over_mean = expected_imbalance(kind.first->ffn.experts, l.ep,
+                                                      static_cast<long>(layout_.redundant_experts),
+                                                      stack_.at("serve_routing_skew"));
+    }
+  }
   set_weights();
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "jevons/sim/requests.hpp"
+#include "jevons/sim/statistics.hpp"
 #include "jevons/sim/step_time.hpp"
 
 #include <deque>
@@ -42,11 +43,6 @@ struct Served {
   double preemptions = 0;
 };
 
-/// Gaps between tokens: `count` of them, each `gap_s` long.
-struct TokenGaps {
-  double gap_s = 0, count = 0;
-};
-
 class ContinuousBatching {
  public:
   ContinuousBatching(std::span<const Request> requests, BatchingLimits limits, StepCosts costs);
@@ -63,7 +59,8 @@ class ContinuousBatching {
   [[nodiscard]] double next_s() const;
 
   [[nodiscard]] const std::vector<Served>& served() const { return served_; }
-  [[nodiscard]] const std::vector<TokenGaps>& gaps() const { return gaps_; }
+  /// Gaps between the tokens of a sequence; those of a jump count with their mean.
+  [[nodiscard]] const std::vector<Weighted>& gaps() const { return gaps_; }
   [[nodiscard]] const StepWork& work() const { return work_; }
   [[nodiscard]] double decode_sequence_seconds() const { return sequence_seconds_; }
   [[nodiscard]] double busy_s() const { return work_.time_s; }
@@ -116,7 +113,7 @@ class ContinuousBatching {
   std::priority_queue<Finish, std::vector<Finish>, std::greater<>> finishing_;
   std::vector<std::size_t> joined_;  ///< decoding, in order of joining; stale entries are skipped
   std::vector<std::size_t> completed_;
-  std::vector<TokenGaps> gaps_;
+  std::vector<Weighted> gaps_;
   double now_ = 0;
   long step_ = 0;
   double decoding_ = 0, contexts_ = 0;  ///< sequences and the sum of their keys

@@ -57,7 +57,7 @@ struct Length {
   double mean = 0;   ///< of every kind
   double sigma = 0;  ///< lognormal: of the logarithm
   double low = 0, high = 0;
-  std::vector<double> samples;
+  std::vector<double> samples{};
 };
 
 struct Traffic {
@@ -66,13 +66,13 @@ struct Traffic {
   double requests = 0;
   double requests_per_s = 0, cv = 1;
   double batch = 1;
-  std::string file;
+  std::string file{};
 };
 
 struct Speculation {
   enum class Method { mtp, draft, ngram } method = Method::mtp;
   long tokens = 1;
-  std::vector<double> acceptance;  ///< one per position
+  std::vector<double> acceptance{};  ///< one per position
   std::optional<workloads::ModelConfig> draft_model;
 };
 

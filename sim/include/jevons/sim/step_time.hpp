@@ -53,7 +53,7 @@ struct StepLayout {
   workloads::Parallelism parallelism;
   bool attention_dp = false;
   double redundant_experts = 0;
-  double load_max_over_mean = 0;  ///< 0: tokens draw experts at random
+  double load_max_over_mean = 0;  ///< 0: from the routing model
   double query_tokens = 1;        ///< per decoding sequence: 1 + drafts
 };
 

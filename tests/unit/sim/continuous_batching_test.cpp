@@ -1,0 +1,157 @@
+#include "jevons/sim/continuous_batching.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using namespace jevons::sim;
+
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+/// A step that costs 1 ms, 0.1 ms a sequence, 1 us a key, 10 us a prompt token.
+StepWork affine(const StepBatch& b) {
+  StepWork w;
+  w.time_s = 1e-3 + 1e-4 * b.sequences + 1e-6 * b.sequences * b.context + 1e-5 * b.prefill_tokens;
+  return w;
+}
+
+StepCosts costs() {
+  return {affine, [](double sequences, double context, long steps) {
+            const auto n = static_cast<double>(steps);
+            StepWork w = affine({.sequences = sequences, .context = context + (n - 1) / 2});
+            w.time_s *= n;
+            return w;
+          }};
+}
+
+struct Run {
+  std::vector<Served> served;
+  double end_s = 0, tokens = 0, prompts = 0, peak = 0, sequence_seconds = 0, preemptions = 0;
+};
+
+/// Plays all requests; a closed loop of `users` when positive, else by their arrival times.
+Run run(const std::vector<Request>& requests, BatchingLimits limits, std::size_t users) {
+  ContinuousBatching engine(requests, limits, costs());
+  std::size_t sent = 0, done = 0;
+  const std::size_t first = users > 0 ? std::min(users, requests.size()) : requests.size();
+  for (; sent < first; ++sent) engine.arrive(sent, users > 0 ? 0.0 : requests[sent].arrival_s);
+  while (done < requests.size()) {
+    for (std::size_t i = 0, n = engine.advance(kNever).size(); i < n; ++i) {
+      ++done;
+      if (sent < requests.size()) engine.arrive(sent++, engine.now());
+    }
+  }
+  return {engine.served(),       engine.now(),
+          engine.tokens_out(),   engine.prompt_tokens(),
+          engine.peak_cache_tokens(), engine.decode_sequence_seconds(), engine.preemptions()};
+}
+
+std::vector<Request> drawn(std::size_t count, double rate, double mean_output = 80) {
+  ServeSpec spec;
+  spec.traffic.kind = rate > 0 ? Traffic::Kind::poisson : Traffic::Kind::closed;
+  spec.traffic.requests_per_s = rate;
+  spec.input_tokens = {.kind = Length::Kind::lognormal, .mean = 200, .sigma = 0.7};
+  spec.output_tokens = {.kind = Length::Kind::lognormal, .mean = mean_output, .sigma = 0.7};
+  return draw_requests(spec, count, 11);
+}
+
+double outputs(const std::vector<Request>& requests) {
+  double sum = 0;
+  for (const Request& r : requests) sum += r.output;
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("continuous batching: one request costs its prompt step and output − 1 decode steps") {
+  const std::vector<Request> one{{.input = 100, .output = 5}};
+  const Run r = run(one, {}, 1);
+  CHECK(r.served[0].first_token_s == doctest::Approx(1e-3 + 100e-5));
+  double decode = 0;
+  for (int i = 0; i < 4; ++i) decode += 1e-3 + 1e-4 + 1e-6 * (100 + i);
+  CHECK(r.served[0].done_s == doctest::Approx(2e-3 + decode));
+}
+
+TEST_CASE("continuous batching: jumps over equal steps end where single steps do") {
+  for (const double rate : {0.0, 20.0}) {
+    const std::vector<Request> requests = drawn(300, rate);
+    BatchingLimits limits{.sequences = 16, .step_tokens = 256, .cache_tokens = 6000};
+    const Run jumped = run(requests, limits, rate > 0 ? 0 : 16);
+    limits.jump = false;
+    const Run stepped = run(requests, limits, rate > 0 ? 0 : 16);
+    CHECK(jumped.end_s == doctest::Approx(stepped.end_s).epsilon(1e-9));
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      CHECK(jumped.served[i].first_token_s ==
+            doctest::Approx(stepped.served[i].first_token_s).epsilon(1e-9));
+      CHECK(jumped.served[i].done_s == doctest::Approx(stepped.served[i].done_s).epsilon(1e-9));
+    }
+  }
+}
+
+TEST_CASE("continuous batching: every token asked for comes out and every prompt goes in") {
+  const std::vector<Request> requests = drawn(500, 0);
+  const Run r = run(requests, {.sequences = 32, .step_tokens = 512}, 48);
+  double inputs = 0;
+  for (const Request& q : requests) inputs += q.input - q.cached;
+  CHECK(r.tokens == doctest::Approx(outputs(requests)));
+  CHECK(r.prompts == doctest::Approx(inputs));
+}
+
+TEST_CASE("continuous batching: a small cache preempts, is never exceeded and loses no token") {
+  const std::vector<Request> requests = drawn(200, 0, 400);
+  const BatchingLimits limits{.sequences = 64, .step_tokens = 2048, .cache_tokens = 5000};
+  const Run r = run(requests, limits, 64);
+  CHECK(r.preemptions > 0);
+  CHECK(r.peak <= limits.cache_tokens);
+  CHECK(r.tokens == doctest::Approx(outputs(requests)));
+  double inputs = 0;
+  for (const Request& q : requests) inputs += q.input;
+  CHECK(r.prompts > inputs);  // recomputation
+}
+
+TEST_CASE("continuous batching: sequences in flight are output rate times time per token") {
+  // Little's law over a whole run: the time integral of the batch is the sum of the decode times.
+  const std::vector<Request> requests = drawn(400, 10);
+  const Run r = run(requests, {.sequences = 64, .step_tokens = 4096}, 0);
+  double decode = 0;
+  for (const Served& s : r.served) decode += s.done_s - s.first_token_s;
+  CHECK(r.sequence_seconds == doctest::Approx(decode).epsilon(1e-9));
+}
+
+TEST_CASE("continuous batching: users are throughput times time in the system") {
+  const std::vector<Request> requests = drawn(4000, 0);
+  const Run r = run(requests, {.sequences = 64, .step_tokens = 4096}, 24);
+  double total = 0;
+  for (const Served& s : r.served) total += s.done_s - s.arrival_s;
+  const double rate = 4000 / r.end_s;
+  CHECK(rate * total / 4000 == doctest::Approx(24).epsilon(0.02));  // the drain is short
+}
+
+TEST_CASE("continuous batching: a prompt longer than the budget is cut into chunks") {
+  const std::vector<Request> one{{.input = 1000, .output = 1}};
+  CHECK(run(one, {.step_tokens = 256}, 1).served[0].done_s == doctest::Approx(4e-3 + 1000e-5));
+  CHECK(run(one, {.step_tokens = 256, .chunked_prefill = false}, 1).served[0].done_s ==
+        doctest::Approx(1e-3 + 1000e-5));
+}
+
+TEST_CASE("continuous batching: cached prefixes are not computed but fill the cache") {
+  const std::vector<Request> one{{.input = 1000, .cached = 900, .output = 2}};
+  const Run r = run(one, {}, 1);
+  CHECK(r.prompts == doctest::Approx(100));
+  CHECK(r.served[0].done_s == doctest::Approx(1e-3 + 100e-5 + 1e-3 + 1e-4 + 1e-6 * 1000));
+}
+
+TEST_CASE("continuous batching: speculation takes fewer steps for the same tokens") {
+  const std::vector<Request> one{{.input = 10, .output = 101}};
+  const Run plain = run(one, {}, 1);
+  const Run two = run(one, {.tokens_per_step = 2}, 1);
+  CHECK(plain.tokens == doctest::Approx(two.tokens));
+  CHECK((two.served[0].done_s - two.served[0].first_token_s) /
+            (plain.served[0].done_s - plain.served[0].first_token_s) ==
+        doctest::Approx(0.5).epsilon(0.02));
+}

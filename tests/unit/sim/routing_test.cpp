@@ -53,16 +53,20 @@ TEST_CASE("routing: an auxiliary loss balances too, faster with a larger rate") 
   CHECK(by_weak < simulate_routing(weak, 1).max_over_mean[0]);
 }
 
-TEST_CASE("routing: with a limit of 4 of 8 groups a token visits at most 4, on average near 3.6") {
+TEST_CASE(
+    "routing: with a limit of 4 of 8 groups a token visits at most 4, and more than of 4 groups "
+    "drawn blindly") {
   RoutingSpec spec;  // DeepSeek-V3: 8 of 256 experts in 8 groups, uniform
   spec.groups = 8;
   spec.group_limit = 4;
   spec.skew = 0;
   spec.tokens_per_step = 400;
   const RoutingLoads limited = simulate_routing(spec, 1);
-  // Without replacement inside four chosen groups: T (1 − C(E/G (T−1), k) / C(E/G T, k)) = 3.63;
-  // groups are chosen for their best scores, which spreads the choice a little more.
-  CHECK(limited.groups_per_token == doctest::Approx(3.63).epsilon(0.06));
+  // Four groups drawn blindly: T (1 - C(E/G (T-1), k) / C(E/G T, k)) = 3.63. The router takes the
+  // groups of the best scores, so their best experts are chosen more often and fewer groups stay
+  // empty.
+  CHECK(limited.groups_per_token <= 4.0);
+  CHECK(limited.groups_per_token > 3.63);
   spec.group_limit = 8;
   CHECK(simulate_routing(spec, 1).groups_per_token == doctest::Approx(5.295).epsilon(0.03));
 }

@@ -41,7 +41,7 @@ std::string gigabytes(double bytes) {
 
 }  // namespace
 
-Bytes ServeMemory::used_by(double tokens, double data_ranks) const {
+Bytes ServeMemory::used_by(double tokens) const {
   return weights + reserve + workspace + Bytes(tokens / data_ranks * rank_bytes_per_token);
 }
 
@@ -52,6 +52,7 @@ ServeMemory serve_memory(const Scenario& scenario, const StepModel& model,
   const double memory = scenario.cluster.accelerator.require("memory_bytes");
   m.capacity = Bytes(memory * stack.at("serve_memory_fraction"));
   m.weights = model.weights();
+  m.data_ranks = model.data_ranks();
   // What lies outside the allocator fits into the share left out first.
   m.reserve = Bytes(std::max(0.0, stack.at("memory_reserve_bytes") - (memory - m.capacity.raw())));
   double tokens = scenario.serve.max_batch_tokens;

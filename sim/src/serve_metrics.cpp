@@ -4,6 +4,10 @@
 #include "jevons/sim/money.hpp"
 #include "jevons/sim/power.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 namespace jevons::sim {
@@ -105,16 +109,30 @@ void put_money(const Scenario& scenario, const ServeOutcome& out, double acceler
 }
 
 void put_memory(const Scenario& scenario, const ServeOutcome& out, const ServeMemory& memory,
-                double data_ranks, Result& result) {
+                Result& result) {
   const MeanLengths len = mean_lengths(scenario.serve);
   Metrics& m = result.metrics;
-  const double held = std::min(memory.kv_capacity_tokens, out.mean_batch * len.context());
+  // A fixed batch is held whether it fits or not, to its last token; a scheduler holds what fits.
+  const bool fixed = scenario.serve.traffic.kind == Traffic::Kind::static_batch;
+  const double last = len.input + len.output;
+  const double wanted = out.mean_batch * (fixed ? last : len.context());
+  const double held = fixed ? wanted : std::min(memory.kv_capacity_tokens, wanted);
   m.set("kv_capacity_tokens", memory.kv_capacity_tokens);
   m.set("kv_bytes_per_token", memory.kv_bytes_per_token);
-  m.set("memory_peak_bytes", memory.used_by(held, data_ranks).raw());
+  const Bytes peak = memory.used_by(held);
+  m.set("memory_peak_bytes", peak.raw());
   m.set("memory_capacity_bytes", memory.capacity.raw());
   m.set("memory_weights_bytes", memory.weights.raw());
-  m.set_flag("fits", true);
+  const bool fits = peak.raw() <= memory.capacity.raw() * (1 + 1e-9);
+  m.set_flag("fits", fits);
+  if (fits) return;
+  const double most = std::floor(memory.kv_capacity_tokens / last);
+  result.infeasible = {
+      fmt::format(
+          "the fixed batch of {:.0f} sequences an instance needs {:.1f} GB at its last token, "
+          "{:.1f} GB can be used",
+          out.mean_batch, peak.raw() / 1e9, memory.capacity.raw() / 1e9),
+      most >= 1 ? fmt::format("a batch of {:.0f} an instance fits", most) : ""};
 }
 
 /// Inside both limits at the mean, or not at all, when only means are known.
@@ -150,10 +168,10 @@ void write_serve_metrics(const Scenario& scenario, const ServeOutcome& out,
   }
   put(m, "e2e", out.e2e);
   m.set("mean_batch_sequences", out.mean_batch);
-  const double ranks = scenario.serve.attention_dp
-                           ? static_cast<double>(scenario.parallelism.tp * scenario.parallelism.dp)
-                           : static_cast<double>(scenario.parallelism.dp);
-  put_memory(scenario, out, memory, ranks, result);
+  put_memory(scenario, out, memory, result);
+  const workloads::ModelCounts counts = workloads::count(scenario.model);
+  m.set("parameters_total", counts.parameters_total);
+  m.set("parameters_active", counts.parameters_active);
   if (scenario.serve.speculation) m.set("accepted_tokens_per_step", gain);
   const auto watts = put_power(scenario, out, accelerators, result);
   put_money(scenario, out, accelerators, watts ? watts->it : 0.0, result);

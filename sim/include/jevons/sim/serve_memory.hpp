@@ -20,7 +20,9 @@ struct ServeMemory {
   double kv_bytes_per_token = 0;    ///< whole model, as published tables count
   double rank_bytes_per_token = 0;  ///< on one accelerator, at the mean length
   double kv_capacity_tokens = 0;    ///< of the instance: over its data-parallel ranks
-  [[nodiscard]] Bytes used_by(double tokens, double data_ranks) const;
+  double data_ranks = 1;            ///< ranks of the instance that hold different sequences
+  /// On one accelerator when the instance holds this many tokens.
+  [[nodiscard]] Bytes used_by(double tokens) const;
 };
 
 [[nodiscard]] ServeMemory serve_memory(const Scenario& scenario, const StepModel& model,

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace jevons::reports {
@@ -54,6 +55,18 @@ Condition parse(const std::string& text) {
   return c;
 }
 
+/// "a+b" → a, b.
+std::vector<std::string> split(const std::string& scope) {
+  std::vector<std::string> parts;
+  std::size_t from = 0;
+  while (true) {
+    const std::size_t plus = scope.find('+', from);
+    parts.push_back(scope.substr(from, plus - from));
+    if (plus == std::string::npos) return parts;
+    from = plus + 1;
+  }
+}
+
 double value_of(const ValidationStatistics& s, const Condition& c, const std::string& text) {
   if (c.statistic == "n") return static_cast<double>(s.n);
   if (c.statistic == "failures") return static_cast<double>(s.failures);
@@ -99,8 +112,13 @@ std::string failed_condition(const Validation& validation, const std::string& te
     return all;
   }
   std::vector<ValidationRow> rows;
+  const std::vector<std::string> scopes = split(c.scope);
   for (const ValidationRow& row : validation.rows) {
-    if (row.metric == c.scope || row.group.starts_with(c.scope)) rows.push_back(row);
+    if (std::any_of(scopes.begin(), scopes.end(), [&row](const std::string& scope) {
+          return row.metric == scope || row.group.starts_with(scope);
+        })) {
+      rows.push_back(row);
+    }
   }
   if (rows.empty()) {
     throw bad_input("--fail-if", "scope '" + c.scope + "' matches no metric and no group");

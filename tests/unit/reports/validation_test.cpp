@@ -88,6 +88,7 @@ TEST_CASE("conditions: scope, statistic and limit") {
   CHECK_FALSE(failed_condition(v, "op/h100:|bias|>2%").empty());
   CHECK_FALSE(failed_condition(v, "each group:median>12%").empty());
   CHECK(failed_condition(v, "failures>0").empty());
+  CHECK_FALSE(failed_condition(v, "time_s+step_time_s:n>1").empty());
   CHECK_THROWS_AS((void)failed_condition(v, "median"), Error);
   CHECK_THROWS_AS((void)failed_condition(v, "median>x"), Error);
   CHECK_THROWS_AS((void)failed_condition(v, "no/such:median>1%"), Error);

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The scoreboard with its bounds: fails when a prediction gets worse than this.
+# Usage: tests/scoreboard.sh [JEVONS]            check the bounds
+#        tests/scoreboard.sh --readme [JEVONS]   rewrite the table in README.md as well
+# Bounds are those of the plan where they hold, else what holds now (marked with the aim).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+readme=no
+[ "${1:-}" = --readme ] && { readme=yes; shift; }
+jevons=${1:-build/release/cli/jevons}
+truth=tests/truth
+speed=step_time_s+tokens_per_s+tokens_per_s_per_accelerator
+bad=0
+
+check() {
+  local name=$1; shift
+  local files=() conditions=()
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do files+=("$1"); shift; done
+  shift
+  for condition in "$@"; do conditions+=(--fail-if "$condition"); done
+  if "$jevons" validate "${files[@]}" -q "${conditions[@]}"; then echo "ok    $name"; else echo "WORSE $name"; bad=1; fi
+}
+
+check "conventions" $truth/conventions.json -- 'failures>0' 'p90>2.1%'
+check "operators" $truth/ops*.json $truth/training-components.json -- 'failures>0' \
+  'time_s+achieved_flops_per_s+achieved_bytes_per_s:median>5%' 'time_s+achieved_flops_per_s+achieved_bytes_per_s:p90>18%'
+check "training" $truth/training-{nvidia,papers,open,sweeps}.json -- 'failures>0' "$speed:median>4%" "$speed:p90>14%" "$speed:|bias|>2%"
+check "training, runs" $truth/training-runs.json -- 'failures>0' 'accelerator_hours:median>12%'
+check "training, GPT on A100 (aim 7 %)" $truth/training-gpt-a100.json -- 'failures>0' 'median>8%' 'p90>20%'
+check "training, H100 sweep (aim P90 45 %, fits 97 %)" $truth/training-sweep-h100.json $truth/training-capacity.json -- \
+  'failures>0' 'tokens_per_s_per_accelerator:median>11%' 'fits:wrong>3.5%'
+check "serving" $truth/serving-*.json -- 'tpot_p50_s+tpot_mean_s:median>8%' \
+  'total_tokens_per_s_per_accelerator+output_tokens_per_s+output_tokens_per_s_per_accelerator:median>12%' 'ttft_p50_s:median>26%'
+check "the DeepSeek fleet" $truth/fleet.json -- 'failures>0' 'mape>20%'
+check "power (aim 6 %)" $truth/power.json -- 'failures>0' 'power_w_per_accelerator:median>12%'
+
+if [ $readme = yes ]; then
+  table=$(mktemp)
+  trap 'rm -f "$table"' EXIT
+  "$jevons" validate $truth/*.json --markdown >"$table"
+  sed -i -e "/<!-- scoreboard -->/,/<!-- \/scoreboard -->/{/<!-- scoreboard -->/{p;r $table
+};/<!-- \/scoreboard -->/p;d}" \
+    -e "s/--markdown\`, on [0-9-]*\./--markdown\`, on $(date +%F)./" README.md
+fi
+exit $bad

@@ -45,10 +45,10 @@ inline std::vector<long> some_tokens(long count, long vocab) {
   return out;
 }
 
-/// FLOPs of a graph, and bytes of its weights, caches and gradients. Element-wise operators claim
-/// FLOPs only where they hold a product (the router).
+/// FLOPs of a graph, and bytes of its weights, activations, caches and gradients. Element-wise
+/// operators claim FLOPs only where they hold a product (the router).
 struct Claim {
-  double flops = 0, weights = 0, kv_cache = 0, gradients = 0;
+  double flops = 0, weights = 0, activations = 0, kv_cache = 0, gradients = 0;
 };
 inline Claim claim_of(const jevons::workloads::OperatorGraph& graph,
                       jevons::workloads::Counting counting = jevons::workloads::Counting::exact) {
@@ -59,6 +59,7 @@ inline Claim claim_of(const jevons::workloads::OperatorGraph& graph,
     const auto bytes = [&](TensorClass c) { return w.bytes[static_cast<std::size_t>(c)]; };
     sum.flops += w.flops;
     sum.weights += bytes(TensorClass::weights);
+    sum.activations += bytes(TensorClass::activations);
     sum.kv_cache += bytes(TensorClass::kv_cache);
     sum.gradients += bytes(TensorClass::gradients);
   }

@@ -97,7 +97,9 @@ double yarn_softmax_scale(const Rope& rope) {
 }
 
 template <class T>
-void apply_rope(Matrix<T>& x, long first, long dim, long start, const Rope& rope) {
+void apply_rope(Matrix<T>& x, long first, long dim, long start, const Rope& rope, Meter* meter) {
+  Operand read(meter, {TensorClass::activations, 2}, x.size());
+  Operand written(meter, {TensorClass::activations, 2}, x.size());
   const std::vector<double> frequencies = rope_frequencies(rope, dim);
   double scale = yarn_mscale(rope.factor, rope.mscale);
   if (rope.mscale_all_dim > 0) scale /= yarn_mscale(rope.factor, rope.mscale_all_dim);
@@ -111,8 +113,31 @@ void apply_rope(Matrix<T>& x, long first, long dim, long start, const Rope& rope
       const double re = static_cast<double>(a), im = static_cast<double>(b);
       a = static_cast<T>(re * c - im * s);
       b = static_cast<T>(re * s + im * c);
+      if (meter == nullptr) continue;
+      meter->other_flops += 6;
+      read.touch_range(x.index(r, first + 2 * i), 2);
+      written.touch_range(x.index(r, first + 2 * i), 2);
     }
   }
+}
+
+template <class T>
+void add_to(Matrix<T>& sum, const Matrix<T>& term, Meter* meter) {
+  for (std::size_t i = 0; i < sum.size(); ++i) sum.data()[i] += term.data()[i];
+  if (meter == nullptr) return;
+  Operand left(meter, {}, sum.size()), right(meter, {}, sum.size()), written(meter, {}, sum.size());
+  left.touch_range(0, sum.size());
+  right.touch_range(0, sum.size());
+  written.touch_range(0, sum.size());
+  meter->other_flops += static_cast<double>(sum.size());
+}
+
+template <class T>
+void append_rows(Matrix<T>& cache, const Matrix<T>& rows, Meter* meter) {
+  cache.append(rows);
+  Operand read(meter, {}, rows.size()), written(meter, {}, rows.size());
+  read.touch_range(0, rows.size());
+  written.touch_range(0, rows.size());
 }
 
 template Matrix<float> rms_norm(const Matrix<float>&, const std::vector<float>&, double, Meter*);
@@ -121,7 +146,11 @@ template Matrix<float> swiglu(const Matrix<float>&, Meter*);
 template Matrix<double> swiglu(const Matrix<double>&, Meter*);
 template void softmax_rows(Matrix<float>&);
 template void softmax_rows(Matrix<double>&);
-template void apply_rope(Matrix<float>&, long, long, long, const Rope&);
-template void apply_rope(Matrix<double>&, long, long, long, const Rope&);
+template void apply_rope(Matrix<float>&, long, long, long, const Rope&, Meter*);
+template void apply_rope(Matrix<double>&, long, long, long, const Rope&, Meter*);
+template void add_to(Matrix<float>&, const Matrix<float>&, Meter*);
+template void add_to(Matrix<double>&, const Matrix<double>&, Meter*);
+template void append_rows(Matrix<float>&, const Matrix<float>&, Meter*);
+template void append_rows(Matrix<double>&, const Matrix<double>&, Meter*);
 
 }  // namespace jevons::reference

@@ -10,9 +10,10 @@ namespace {
 
 /// Turns the last `rope` columns of each of `heads` blocks `width` wide.
 template <class T>
-void rotate_heads(Matrix<T>& x, long heads, long width, long rope, long start, const Rope& how) {
+void rotate_heads(Matrix<T>& x, long heads, long width, long rope, long start, const Rope& how,
+                  Meter* meter) {
   for (long head = 0; head < heads; ++head) {
-    apply_rope(x, head * width + width - rope, rope, start, how);
+    apply_rope(x, head * width + width - rope, rope, start, how, meter);
   }
 }
 
@@ -60,20 +61,19 @@ template <class T>
 Matrix<T> mla_latent(const Matrix<T>& x, const MlaWeights<T>& w, const MlaShape& s, long start,
                      Meter* meter) {
   Matrix<T> latent = gemm(x, w.kv_a, meter);
-  const Matrix<T> normed =
-      rms_norm(slice_cols(latent, 0, s.kv_rank), w.kv_norm, s.epsilon, nullptr);
+  const Matrix<T> normed = rms_norm(slice_cols(latent, 0, s.kv_rank), w.kv_norm, s.epsilon, meter);
   place_cols(latent, 0, normed);
-  apply_rope(latent, s.kv_rank, s.rope, start, s.rotary);
+  apply_rope(latent, s.kv_rank, s.rope, start, s.rotary, meter);
   return latent;
 }
 
 template <class T>
 Matrix<T> mla_query(const Matrix<T>& x, const MlaWeights<T>& w, const MlaShape& s, long start,
                     Meter* meter) {
-  Matrix<T> q = s.q_rank > 0
-                    ? gemm(rms_norm(gemm(x, w.q_a, meter), w.q_norm, s.epsilon), w.q_b, meter)
-                    : gemm(x, w.q_b, meter);
-  rotate_heads(q, s.heads, s.qk_dim(), s.rope, start, s.rotary);
+  Matrix<T> q =
+      s.q_rank > 0 ? gemm(rms_norm(gemm(x, w.q_a, meter), w.q_norm, s.epsilon, meter), w.q_b, meter)
+                   : gemm(x, w.q_b, meter);
+  rotate_heads(q, s.heads, s.qk_dim(), s.rope, start, s.rotary, meter);
   return q;
 }
 
@@ -84,7 +84,15 @@ Matrix<T> mla_expanded(const Matrix<T>& q, const Matrix<T>& cache, const MlaWeig
   Matrix<T> k(cache.rows(), s.heads * s.qk_dim()), v(cache.rows(), s.heads * s.v_dim);
   const long width = s.nope + s.v_dim;
   const Matrix<T> rotary = slice_cols(cache, s.kv_rank, s.rope);
+  // Keys are put together from two tensors; values stay where they are (the copy is this code's).
+  Operand read_kv(meter, {}, kv.size()), read_rotary(meter, {}, rotary.size());
+  Operand written(meter, {}, k.size());
   for (long head = 0; head < s.heads; ++head) {
+    for (long r = 0; meter != nullptr && r < k.rows(); ++r) {
+      read_kv.touch_range(kv.index(r, head * width), static_cast<std::size_t>(s.nope));
+      read_rotary.touch_range(rotary.index(r, 0), static_cast<std::size_t>(s.rope));
+      written.touch_range(k.index(r, head * s.qk_dim()), static_cast<std::size_t>(s.qk_dim()));
+    }
     place_cols(k, head * s.qk_dim(), slice_cols(kv, head * width, s.nope));
     place_cols(k, head * s.qk_dim() + s.nope, rotary);
     place_cols(v, head * s.v_dim, slice_cols(kv, head * width + s.nope, s.v_dim));

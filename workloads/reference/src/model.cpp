@@ -79,16 +79,11 @@ LayerWeights<T> make_layer(Random<T>& random, const workloads::ModelConfig& m,
 }
 
 template <class T>
-void add(Matrix<T>& sum, const Matrix<T>& term) {
-  for (std::size_t i = 0; i < sum.size(); ++i) sum.data()[i] += term.data()[i];
-}
-
-template <class T>
 Matrix<T> run_mla(const MlaShape& s, const MlaWeights<T>& w, const Matrix<T>& x, Matrix<T>& cache,
                   MlaMode mode, Meter* meter) {
   const long start = cache.rows();
   const Matrix<T> q = mla_query(x, w, s, start, meter);
-  cache.append(mla_latent(x, w, s, start, meter));
+  append_rows(cache, mla_latent(x, w, s, start, meter), meter);
   return mode == MlaMode::absorbed ? mla_absorbed(q, cache, w, s, meter)
                                    : mla_expanded(q, cache, w, s, meter);
 }
@@ -100,12 +95,15 @@ Matrix<T> run_gqa(const workloads::Attention& a, const GqaWeights<T>& w, const M
   const Rope rope;
   Matrix<T> qkv = gemm(x, w.qkv, meter);
   for (long head = 0; head < a.heads + a.kv_heads; ++head) {
-    apply_rope(qkv, head * a.qk_dim, a.qk_dim, start, rope);
+    apply_rope(qkv, head * a.qk_dim, a.qk_dim, start, rope, meter);
   }
-  cache.append(slice_cols(qkv, qw, qkv.cols() - qw));
+  append_rows(cache, slice_cols(qkv, qw, qkv.cols() - qw), meter);
   const HeadShape shape{a.heads, a.kv_heads, a.qk_dim, a.v_dim, a.window};
   AttentionStorage storage;
-  if (start > 0) storage.cache.tensor_class = TensorClass::kv_cache;
+  if (start > 0) {
+    storage.cache.tensor_class = TensorClass::kv_cache;
+    storage.statistics_bytes = 0;  // no backward pass will want them
+  }
   return gemm(attention(slice_cols(qkv, 0, qw), slice_cols(cache, 0, kw),
                         slice_cols(cache, kw, cache.cols() - kw), shape, meter, storage),
               w.o, meter);
@@ -160,13 +158,15 @@ template <class T>
 Matrix<T> Model<T>::run(const workloads::Layer& layer, const LayerWeights<T>& w, Matrix<T> x,
                         Matrix<T>& cache, MlaMode mode, Meter* meter) const {
   const workloads::FeedForward& f = layer.ffn;
-  const Matrix<T> normed = rms_norm(x, w.input_norm, 1e-6);
-  add(x, layer.attention.kind == AttentionKind::mla
+  const Matrix<T> normed = rms_norm(x, w.input_norm, 1e-6, meter);
+  add_to(x,
+         layer.attention.kind == AttentionKind::mla
              ? run_mla(mla_shape(config_, layer.attention), w.mla, normed, cache, mode, meter)
-             : run_gqa(layer.attention, w.gqa, normed, cache, meter));
-  const Matrix<T> input = rms_norm(x, w.ffn_norm, 1e-6);
+             : run_gqa(layer.attention, w.gqa, normed, cache, meter),
+         meter);
+  const Matrix<T> input = rms_norm(x, w.ffn_norm, 1e-6, meter);
   if (f.kind == FfnKind::dense) {
-    add(x, ffn(input, w.dense, meter));
+    add_to(x, ffn(input, w.dense, meter), meter);
     return x;
   }
   const RouterShape shape{f.experts, f.top_k, f.groups, f.group_limit, f.sigmoid_router};
@@ -174,7 +174,7 @@ Matrix<T> Model<T>::run(const workloads::Layer& layer, const LayerWeights<T>& w,
   GemmStorage storage;
   storage.b = {TensorClass::activations, 4};
   const Routes<T> routes = route(gemm(input, w.router, meter, storage), w.bias, shape);
-  add(x, moe(input, routes, w.experts, w.shared, meter));
+  add_to(x, moe(input, routes, w.experts, w.shared, meter), meter);
   return x;
 }
 

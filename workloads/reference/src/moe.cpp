@@ -83,17 +83,16 @@ std::vector<std::vector<Visit>> visits(const Routes<T>& routes, std::size_t expe
 }
 
 template <class T>
-Matrix<T> gather(const Matrix<T>& x, const std::vector<Visit>& who) {
+Matrix<T> gather(const Matrix<T>& x, const std::vector<Visit>& who, Meter* meter = nullptr) {
   Matrix<T> out(static_cast<long>(who.size()), x.cols());
+  Operand read(meter, {}, x.size()), written(meter, {}, out.size());
   for (std::size_t i = 0; i < who.size(); ++i) {
-    std::copy_n(x.row(who[i].token), x.cols(), out.row(static_cast<long>(i)));
+    const auto row = static_cast<long>(i);
+    std::copy_n(x.row(who[i].token), x.cols(), out.row(row));
+    read.touch_range(x.index(who[i].token, 0), at(x.cols()));
+    written.touch_range(out.index(row, 0), at(x.cols()));
   }
   return out;
-}
-
-template <class T>
-void add_into(Matrix<T>& sum, const Matrix<T>& term) {
-  for (std::size_t i = 0; i < sum.size(); ++i) sum.data()[i] += term.data()[i];
 }
 
 }  // namespace
@@ -142,7 +141,7 @@ void update_bias(std::vector<T>& bias, const std::vector<double>& loads, double 
 
 template <class T>
 Matrix<T> ffn(const Matrix<T>& x, const FfnWeights<T>& w, Meter* meter) {
-  return gemm(swiglu(gemm(x, w.gate_up, meter)), w.down, meter);
+  return gemm(swiglu(gemm(x, w.gate_up, meter), meter), w.down, meter);
 }
 
 template <class T>
@@ -151,16 +150,20 @@ Matrix<T> moe(const Matrix<T>& x, const Routes<T>& routes,
               Meter* meter) {
   Matrix<T> out(x.rows(), x.cols());
   const auto who = visits(routes, experts.size());
+  Operand written(meter, {}, out.size());  // a token's copies are summed before they are written
   for (std::size_t e = 0; e < experts.size(); ++e) {
     if (who[e].empty()) continue;
-    const Matrix<T> y = ffn(gather(x, who[e]), experts[e], meter);
+    const Matrix<T> y = ffn(gather(x, who[e], meter), experts[e], meter);
+    Operand read(meter, {}, y.size());
+    read.touch_range(0, y.size());
     for (std::size_t i = 0; i < who[e].size(); ++i) {
       const auto [token, slot] = who[e][i];
       const T gate = routes.gates[at(token)][slot];
       for (long c = 0; c < x.cols(); ++c) out(token, c) += gate * y(static_cast<long>(i), c);
+      written.touch_range(out.index(token, 0), at(x.cols()));
     }
   }
-  for (const FfnWeights<T>& w : shared) add_into(out, ffn(x, w, meter));
+  for (const FfnWeights<T>& w : shared) add_to(out, ffn(x, w, meter), meter);
   return out;
 }
 
@@ -221,7 +224,7 @@ MoeGradients<T> moe_backward(const Matrix<T>& x, const Routes<T>& routes,
   for (const FfnWeights<T>& w : shared) {
     FfnGradients<T> one = ffn_backward(x, w, dout, meter);
     g.shared.push_back(std::move(one.w));
-    add_into(g.x, one.x);
+    add_to(g.x, one.x);
   }
   return g;
 }

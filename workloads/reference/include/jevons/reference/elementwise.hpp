@@ -38,8 +38,16 @@ struct Rope {
 [[nodiscard]] double yarn_mscale(double factor, double mscale);
 /// Factor on the softmax scale: mscale of mscale_all_dim, squared (DeepSeek-V3's inference code).
 [[nodiscard]] double yarn_softmax_scale(const Rope& rope);
-/// Turns columns first … first + dim - 1 of every row; row r stands at position start + r.
+/// Turns columns first … first + dim - 1 of every row; row r stands at position start + r. `meter`
+/// sees those columns read and written.
 template <class T>
-void apply_rope(Matrix<T>& x, long first, long dim, long start, const Rope& rope);
+void apply_rope(Matrix<T>& x, long first, long dim, long start, const Rope& rope,
+                Meter* meter = nullptr);
+/// sum += term (residual stream, shared experts): two operands read, one written.
+template <class T>
+void add_to(Matrix<T>& sum, const Matrix<T>& term, Meter* meter = nullptr);
+/// Appends rows to a cache; `meter` sees them read and written.
+template <class T>
+void append_rows(Matrix<T>& cache, const Matrix<T>& rows, Meter* meter = nullptr);
 
 }  // namespace jevons::reference

@@ -23,9 +23,9 @@ TEST_CASE("the clock: products reach 70 % of peak, kernels take the predicted ti
       return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
     };
   };
-  options.sampling.clocks = {
-      clock(CLOCK_THREAD_CPUTIME_ID), clock(CLOCK_MONOTONIC),
-      [](double s) { std::this_thread::sleep_for(std::chrono::duration<double>(s)); }};
+  options.sampling.clocks = {clock(CLOCK_THREAD_CPUTIME_ID), clock(CLOCK_MONOTONIC), [](double s) {
+                               std::this_thread::sleep_for(std::chrono::duration<double>(s));
+                             }};
   const auto calibration = host::measure_host(options);
   CHECK(calibration.best_gemm_fraction() >= 0.7);
   const host::KernelReport report =

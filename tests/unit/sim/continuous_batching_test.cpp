@@ -46,9 +46,13 @@ Run run(const std::vector<Request>& requests, BatchingLimits limits, std::size_t
       if (sent < requests.size()) engine.arrive(sent++, engine.now());
     }
   }
-  return {engine.served(),       engine.now(),
-          engine.tokens_out(),   engine.prompt_tokens(),
-          engine.peak_cache_tokens(), engine.decode_sequence_seconds(), engine.preemptions()};
+  return {engine.served(),
+          engine.now(),
+          engine.tokens_out(),
+          engine.prompt_tokens(),
+          engine.peak_cache_tokens(),
+          engine.decode_sequence_seconds(),
+          engine.preemptions()};
 }
 
 std::vector<Request> drawn(std::size_t count, double rate, double mean_output = 80) {

@@ -1,5 +1,6 @@
-#include "jevons/core/error.hpp"
 #include "jevons/sim/requests.hpp"
+
+#include "jevons/core/error.hpp"
 #include "jevons/sim/statistics.hpp"
 
 #include <doctest/doctest.h>

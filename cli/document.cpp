@@ -168,11 +168,11 @@ Json scenario_document(const Options& options, std::string_view task, std::strin
                           "', the verb is for '" + std::string(task) + "'",
                       "jevons train, serve and roofline run one task each");
     }
-  } else if (!document.contains("task")) {
-    document["task"] = options.task;
   }
   apply_flags(document, options);
   apply_sets(document, options);
+  // The section that was set says what is asked: --set op.kind=gemm needs no --task op.
+  if (!document.contains("task")) document["task"] = document.contains("op") ? "op" : options.task;
   if (options.seed) document["seed"] = *options.seed;
   return document;
 }

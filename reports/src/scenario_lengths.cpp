@@ -139,7 +139,13 @@ Traffic read_traffic(ScenarioReader& in, ObjectReader& serve) {
   }
   std::vector<std::string_view> names;
   for (const auto& [name, unused] : kKinds) names.push_back(name);
-  const std::string kind = object->choice("kind", names);
+  // Only a closed loop has a number of users: naming it names the kind.
+  const bool closed = !object->has_value("kind") && object->has_value("concurrency");
+  if (closed) {
+    object->ignore("kind");
+    in.took("/serve/traffic/kind", "closed", "follows from concurrency");
+  }
+  const std::string kind = closed ? "closed" : object->choice("kind", names);
   for (const auto& [name, value] : kKinds) {
     if (name == kind) traffic.kind = value;
   }

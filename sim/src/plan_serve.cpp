@@ -94,6 +94,7 @@ void evaluate(const PlanServeRequest& request, ServePlan& plan) {
     plan.why_not = result.infeasible ? result.infeasible->reason : "does not fit in memory";
     return;
   }
+  plan.accelerators = plan.accelerators_per_instance;
   const double nan = std::numeric_limits<double>::quiet_NaN();
   plan.ttft_s = number_or(m, "ttft_p50_s", number_or(m, "ttft_mean_s", nan));
   plan.tpot_s = number_or(m, "tpot_p50_s", number_or(m, "tpot_mean_s", nan));

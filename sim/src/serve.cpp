@@ -3,6 +3,10 @@
 #include "jevons/core/error.hpp"
 #include "jevons/sim/run.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
 namespace jevons::sim {
 
 Instance::Instance(const Scenario& scenario, const workloads::Parallelism& parallelism)
@@ -14,6 +18,24 @@ Instance::Instance(const Scenario& scenario, const workloads::Parallelism& paral
       memory(serve_memory(scenario, engine.model(), layout)) {}
 
 namespace {
+
+/// A decode step at the mean batch and a prefill step of one full token budget: what the roofline
+/// table lists.
+void list_operators(const Scenario& scenario, const ServeOutcome& outcome, Instance& prefill,
+                    Instance& decode, Result& result) {
+  const MeanLengths len = mean_lengths(scenario.serve);
+  const double prompts = std::max(1.0, std::floor(scenario.serve.max_batch_tokens / len.computed));
+  const double tokens = std::min(scenario.serve.max_batch_tokens, prompts * len.computed);
+  result.operators = prefill.engine.model().operators({.prefill_tokens = tokens,
+                                                       .prefill_sequences = prompts,
+                                                       .prefill_position = len.prefill_position()},
+                                                      "prefill");
+  if (len.output <= 1) return;
+  auto rows = decode.engine.model().operators(
+      {.sequences = std::max(outcome.mean_batch, 1.0), .context = len.context()}, "decode");
+  result.operators.insert(result.operators.end(), std::make_move_iterator(rows.begin()),
+                          std::make_move_iterator(rows.end()));
+}
 
 ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution resolution) {
   const Traffic::Kind kind = scenario.serve.traffic.kind;
@@ -43,6 +65,7 @@ Result run_disaggregated(const Scenario& scenario) {
   }
   const ServeOutcome outcome = estimate_disaggregated(scenario, prefill, decode);
   write_serve_metrics(scenario, outcome, decode.memory, decode.engine.gain(), result);
+  list_operators(scenario, outcome, prefill, decode, result);
   return result;
 }
 
@@ -60,6 +83,7 @@ Result run_serve(const Scenario& scenario, const RunOptions& options) {
   }
   const ServeOutcome outcome = outcome_of(scenario, instance, options.resolution);
   write_serve_metrics(scenario, outcome, instance.memory, instance.engine.gain(), result);
+  list_operators(scenario, outcome, instance, instance, result);
   return result;
 }
 

@@ -145,16 +145,29 @@ void StepModel::convert_to_wide(Operator& op) const {
 
 void StepModel::add(StepWork& sum, const Operator& op, double count) const {
   const auto* experts = std::get_if<workloads::MoeExperts>(&op.shape);
-  double time = 0;
-  if (experts != nullptr && experts_->used()) {
+  const bool engine_experts = experts != nullptr && experts_->used();
+  OperatorCost cost;
+  if (!engine_experts || rows_ != nullptr) cost = costs_.cost(op, {.cold_weights = true});
+  double time = cost.time.raw();
+  if (engine_experts) {
     time = experts_->time(*experts, op, layout_.attention_dp && experts->ep > 1);
-  } else {
-    const OperatorCost cost = costs_.cost(op, {.cold_weights = true});
-    time = cost.time.raw();
-    // The stack's time per layer is the chain of these kernels.
-    if (std::holds_alternative<workloads::Elementwise>(op.shape)) time -= cost.floor.raw();
+  } else if (std::holds_alternative<workloads::Elementwise>(op.shape)) {
+    time -= cost.floor.raw();  // the stack's time per layer is the chain of these kernels
   }
   const workloads::Work work = workloads::work_of(op);
+  if (rows_ != nullptr) {
+    rows_->push_back({.name = op.name,
+                      .kind = std::string(workloads::kind_name(op.shape)),
+                      .phase = "",
+                      .format = to_string(op.format),
+                      .bound = std::string(to_string(cost.bound)),
+                      .calls = count,
+                      .time_s = time,
+                      .flops = work.flops,
+                      .bytes = work.total_bytes(),
+                      .peak_flops_per_s = cost.peak.raw(),
+                      .formula = ""});
+  }
   sum.time_s += count * time;
   if (std::holds_alternative<workloads::MoeExchange>(op.shape)) sum.exchange_s += count * time;
   sum.flops += count * work.flops;
@@ -314,6 +327,16 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
 StepWork StepModel::exact(const StepBatch& batch) const {
   return combine(
       batch, [this](Part part, double a, double b, double c) { return evaluate(part, a, b, c); });
+}
+
+std::vector<OperatorRow> StepModel::operators(const StepBatch& batch, std::string_view phase) {
+  std::vector<OperatorRow> rows;
+  rows_ = &rows;
+  (void)parts(batch,
+              [this](Part part, double a, double b, double c) { return evaluate(part, a, b, c); });
+  rows_ = nullptr;
+  for (OperatorRow& row : rows) row.phase = phase;
+  return rows;
 }
 
 StepWork StepModel::step(const StepBatch& batch) {

@@ -17,12 +17,14 @@
 #pragma once
 
 #include "jevons/sim/operator_cost.hpp"
+#include "jevons/sim/result.hpp"
 #include "jevons/sim/scenario.hpp"
 #include "jevons/workloads/graph.hpp"
 
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -72,6 +74,8 @@ class StepModel {
   [[nodiscard]] double time(const StepBatch& batch) { return step(batch).time_s; }
   /// Every operator at its own shape.
   [[nodiscard]] StepWork exact(const StepBatch& batch) const;
+  /// The operators behind exact(), with calls per step on one accelerator; `phase` names the step.
+  [[nodiscard]] std::vector<OperatorRow> operators(const StepBatch& batch, std::string_view phase);
 
   /// The next context at which step() changes slope in context.
   [[nodiscard]] static double next_grid_context(double context);
@@ -119,6 +123,7 @@ class StepModel {
   bool wide_dense_ = false;  ///< 4-bit MoE checkpoints keep everything but the experts in 16 bit
   Bytes weights_{0};
   std::unordered_map<std::uint64_t, StepWork> memo_;
+  std::vector<OperatorRow>* rows_ = nullptr;  ///< where add() notes what it costs, if anybody asks
 };
 
 }  // namespace jevons::sim

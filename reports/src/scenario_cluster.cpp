@@ -71,12 +71,31 @@ hwmodels::ClusterOverrides read_overrides(ObjectReader& cluster) {
   return given;
 }
 
+/// The ranks an operator names, else one accelerator; the section itself is checked later.
+long op_ranks(const ObjectReader& root) {
+  const Json& document = root.value();
+  if (!document.contains("op") || !document["op"].is_object()) return 1;
+  for (const char* key : {"ranks", "ep"}) {
+    const auto found = document["op"].find(key);
+    if (found != document["op"].end() && found->is_number_integer() && *found >= 1 &&
+        *found <= 100000000) {
+      return found->get<long>();
+    }
+  }
+  return 1;
+}
+
 }  // namespace
 
 void read_cluster(ScenarioReader& in, ObjectReader& root) {
   ObjectReader cluster = root.object("cluster");
   hwmodels::Accelerator sku = read_sku(in, cluster);
-  const long count = cluster.integer("count", 1, 100000000);
+  const bool ask_op = in.out.task == sim::Task::op && !cluster.has_value("count");
+  const long count = ask_op ? op_ranks(root) : cluster.integer("count", 1, 100000000);
+  if (ask_op) {
+    cluster.ignore("count");
+    in.took("/cluster/count", static_cast<double>(count), "the ranks of the operator");
+  }
   in.out.origin.overrides = read_overrides(cluster);
   cluster.finish();
   in.out.cluster =

@@ -183,9 +183,23 @@ class Text {
     }
   }
 
+  void lines(const std::string& text) {
+    std::string line;
+    for (const char c : text + "\n") {
+      if (c != '\n') {
+        line += c;
+      } else {
+        out_ += "      " + printable(line) + "\n";
+        line.clear();
+      }
+    }
+  }
+
   void formulas(const Breakdown& node, const std::string& path) {
     if (!node.formula.empty()) {
-      out_ += "    " + path + " = " + printable(node.formula) + "\n";
+      const bool one_line = node.formula.find('\n') == std::string::npos;
+      out_ += "    " + path + (one_line ? " = " + printable(node.formula) + "\n" : ":\n");
+      if (!one_line) lines(node.formula);
     }
     for (const Breakdown& child : node.children) formulas(child, path + "." + child.name);
   }
@@ -226,19 +240,12 @@ class Text {
                  share > 0 ? fmt::format("{:.0f} %", 100 * share) : ""});
     }
     out_ += table.text();
-    if (!options_.formulas) return;
+    // The one kernel of an op has its formula under its time.
+    if (!options_.formulas || result_.scenario.task == sim::Task::op) return;
     for (std::size_t i = 0; i < limit; ++i) {
       if (rows[i]->formula.empty()) continue;
       out_ += "    " + rows[i]->name + ":\n";
-      std::string line;
-      for (const char c : rows[i]->formula + "\n") {
-        if (c != '\n') {
-          line += c;
-        } else {
-          out_ += "      " + printable(line) + "\n";
-          line.clear();
-        }
-      }
+      lines(rows[i]->formula);
     }
   }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <ranges>
 
 namespace jevons::hwmodels {
 namespace {
@@ -291,7 +292,7 @@ Constants class_constants(std::string_view generation) {
   object.ignore("description");
   Constants constants = read_constants(object, nullptr);
   object.finish();
-  for (auto link = chain.rbegin(); link != chain.rend(); ++link) constants.overlay(*link);
+  for (auto& link : std::ranges::reverse_view(chain)) constants.overlay(link);
   return constants;
 }
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 namespace jevons::hwmodels {
 namespace {
@@ -104,7 +105,7 @@ Stack resolve(Stack stack, std::string file) {
     chain.push_back(std::move(link.constants));
     base = link.based_on;
   }
-  for (auto link = chain.rbegin(); link != chain.rend(); ++link) merged.overlay(*link);
+  for (auto& link : std::ranges::reverse_view(chain)) merged.overlay(link);
   merged.overlay(stack.constants);
   stack.constants = std::move(merged);
   return stack;

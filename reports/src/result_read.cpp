@@ -18,7 +18,7 @@ double finite_or_nan(const Json* value) {
                                                 : std::numeric_limits<double>::quiet_NaN();
 }
 
-void read_metrics(ObjectReader metrics, Result& result) {
+void read_metrics(const ObjectReader& metrics, Result& result) {
   for (const auto& [name, value] : metrics.value().items()) {
     if (value.is_boolean()) {
       result.metrics.set_flag(name, value.get<bool>());

@@ -50,9 +50,9 @@ Json number_json(double value) {
 }
 
 ObjectReader section(const ScenarioReader& in, ObjectReader& root, std::string_view name) {
-  static const Json kEmpty = Json::object();
+  static const Json k_empty = Json::object();
   std::optional<ObjectReader> given = root.optional_object(name);
-  return given ? *given : ObjectReader(kEmpty, in.file, "/" + std::string(name));
+  return given ? *given : ObjectReader(k_empty, in.file, "/" + std::string(name));
 }
 
 namespace {

@@ -118,8 +118,8 @@ void check_ffn(const ScenarioReader& in, const workloads::Layer& layer, const Pa
 Parallelism read_layout(ScenarioReader& in, std::optional<ObjectReader> object) {
   Parallelism layout;
   layout.dp = 0;
-  static const Json kEmpty = Json::object();
-  ObjectReader reader = object ? *object : ObjectReader(kEmpty, in.file, "/parallelism");
+  static const Json k_empty = Json::object();
+  ObjectReader reader = object ? *object : ObjectReader(k_empty, in.file, "/parallelism");
   layout.tp = reader.integer_or("tp", 1, 1, kMaxDegree);
   layout.pp = reader.integer_or("pp", 1, 1, kMaxDegree);
   layout.vpp = reader.integer_or("vpp", 1, 1, kMaxDegree);

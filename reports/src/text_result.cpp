@@ -163,7 +163,7 @@ class Text {
   }
 
   static std::string bar(double share) {
-    const auto cells = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * 30 + 0.5);
+    const auto cells = static_cast<std::size_t>(std::lround(std::clamp(share, 0.0, 1.0) * 30));
     std::string text;
     for (std::size_t i = 0; i < cells; ++i) text += "█";
     return text;

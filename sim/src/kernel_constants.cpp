@@ -62,9 +62,9 @@ std::array<std::vector<Tile>, 3> tile_menus() {
 }  // namespace
 
 std::string_view to_string(GemmType type) {
-  constexpr std::array<std::string_view, kGemmTypes> names{"bf16", "fp8",   "fp8_block", "fp4",
-                                                           "int8", "w8a16", "w4a16"};
-  return names[static_cast<std::size_t>(type)];
+  constexpr std::array<std::string_view, kGemmTypes> kNames{"bf16", "fp8",   "fp8_block", "fp4",
+                                                            "int8", "w8a16", "w4a16"};
+  return kNames[static_cast<std::size_t>(type)];
 }
 
 KernelConstants::KernelConstants(const hwmodels::Cluster& given, const hwmodels::Stack& stack)

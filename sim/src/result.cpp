@@ -5,7 +5,7 @@
 namespace jevons::sim {
 namespace {
 
-void put(std::vector<Metrics::Item>& items, std::string_view name, Metrics::Value value) {
+void put(std::vector<Metrics::Item>& items, std::string_view name, const Metrics::Value& value) {
   const auto found = std::find_if(items.begin(), items.end(),
                                   [&](const Metrics::Item& item) { return item.name == name; });
   if (found != items.end()) {

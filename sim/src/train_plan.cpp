@@ -6,6 +6,7 @@
 #include "jevons/sim/training.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 namespace jevons::sim {
@@ -361,10 +362,8 @@ TrainingPlanReport Planner::build() {
   plan.schedule = s_.train.schedule;
   plan.ranks = par.pp;
   plan.chunks = par.vpp;
-  plan.micro_batches =
-      static_cast<long>(s_.train.global_batch_sequences /
-                            (s_.train.micro_batch_sequences * static_cast<double>(par.dp)) +
-                        0.5);
+  plan.micro_batches = std::lround(s_.train.global_batch_sequences /
+                                   (s_.train.micro_batch_sequences * static_cast<double>(par.dp)));
   for (const StageLayout& layout : stage_layout(s_.model, par, s_.train.mtp)) {
     KindSeconds seconds{};
     plan.stages.push_back(stage(layout, seconds));

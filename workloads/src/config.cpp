@@ -116,7 +116,7 @@ void finish(Fields& fields, ModelConfig& model, const std::vector<std::string>& 
     model.mtp_modules = fields.get_or_zero("num_nextn_predict_layers", 0, 64);
   }
   if (auto quantization = fields.reader().optional_object("quantization_config")) {
-    model.published_weights = quantized_format(std::move(*quantization));
+    model.published_weights = quantized_format(*quantization);
   }
   fields.reader().ignore("model_type");
   const Json& object = fields.reader().value();
@@ -138,7 +138,7 @@ ModelConfig read_config(const Json& config, const std::string& file, const std::
     std::vector<std::string> all;
     for (const auto& [key, unused] : config.items()) all.push_back(key);
     model.source.mark = Mark::assumed;
-    Fields fields(std::move(reader));
+    Fields fields(reader);
     read_inline(fields, model);
     finish(fields, model, all);
     return model;

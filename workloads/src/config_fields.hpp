@@ -21,7 +21,7 @@ inline constexpr long kMaxPositions = 10'000'000'000;
 /// One config object. Names differ between families: the first key present counts.
 class Fields {
  public:
-  explicit Fields(ObjectReader reader) : reader_(std::move(reader)) {}
+  explicit Fields(const ObjectReader& reader) : reader_(reader) {}
 
   /// Required; a missing one names the first key.
   [[nodiscard]] long need(std::initializer_list<std::string_view> keys, long high = kMaxWidth);

@@ -34,8 +34,8 @@ Operator fp32(Shape shape, Module module = Module::other) {
 }
 
 /// A case from the operator that claims its work, with what the kernel does beside it.
-KernelCase make_case(std::string group, std::string name, const Operator& op, HostWork beside,
-                     std::function<void()> run) {
+KernelCase make_case(std::string group, std::string name, const Operator& op,
+                     const HostWork& beside, std::function<void()> run) {
   KernelCase c;
   c.group = std::move(group);
   c.name = std::move(name);

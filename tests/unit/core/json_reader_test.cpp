@@ -54,7 +54,7 @@ TEST_CASE("json: a number beyond the range of a double is refused") {
 
 TEST_CASE("json: no byte string crashes the parser") {
   std::mt19937 random(7);
-  const std::string alphabet = "{}[]\",:0123456789eE+-.truefalsn\\u \n\xff\x00";
+  const std::string alphabet = "{}[]\",:0123456789eE+-.truefalsn\\u \n\xff";
   for (int i = 0; i < 20000; ++i) {
     std::string text;
     const auto size = random() % 40;

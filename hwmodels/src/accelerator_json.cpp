@@ -2,6 +2,7 @@
 #include "parts.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/core/memo.hpp"
 #include "jevons/hwmodels/catalogue.hpp"
 
 #include <nlohmann/json.hpp>
@@ -191,6 +192,37 @@ Accelerator base_of(ObjectReader& object) {
   return read_accelerator(document.json, document.file, "", false);
 }
 
+Constants read_class_constants(std::string_view generation) {
+  std::vector<Constants> chain;
+  std::string id(generation);
+  std::string where = "accelerator";
+  for (int depth = 0; !id.empty() && id != "generic"; ++depth) {
+    const std::vector<std::string> ids = embedded_ids("classes");
+    if (!std::binary_search(ids.begin(), ids.end(), id)) {
+      throw bad_input(where, "unknown generation '" + id + "'", did_you_mean(id, ids));
+    }
+    const DataDocument& document = embedded_document("classes/" + id + ".json");
+    ObjectReader object(document.json, document.file);
+    check_schema(object, "jevons.class/1", true);
+    object.ignore("id");
+    object.ignore("description");
+    chain.push_back(read_constants(object, nullptr));
+    id = object.string_or("based_on", "");
+    where = object.where("based_on");
+    object.finish();
+    if (depth > kMaxBases) throw bad_input(where, "based_on goes in a circle");
+  }
+  const DataDocument& generic = embedded_document("classes/generic.json");
+  ObjectReader object(generic.json, generic.file);
+  check_schema(object, "jevons.class/1", true);
+  object.ignore("id");
+  object.ignore("description");
+  Constants constants = read_constants(object, nullptr);
+  object.finish();
+  for (auto& link : std::ranges::reverse_view(chain)) constants.overlay(link);
+  return constants;
+}
+
 }  // namespace
 
 std::vector<std::string> figure_names() {
@@ -265,35 +297,9 @@ Accelerator read_accelerator(const Json& json, std::string_view file, std::strin
   return sku;
 }
 
-Constants class_constants(std::string_view generation) {
-  std::vector<Constants> chain;
-  std::string id(generation);
-  std::string where = "accelerator";
-  for (int depth = 0; !id.empty() && id != "generic"; ++depth) {
-    const std::vector<std::string> ids = embedded_ids("classes");
-    if (!std::binary_search(ids.begin(), ids.end(), id)) {
-      throw bad_input(where, "unknown generation '" + id + "'", did_you_mean(id, ids));
-    }
-    const DataDocument& document = embedded_document("classes/" + id + ".json");
-    ObjectReader object(document.json, document.file);
-    check_schema(object, "jevons.class/1", true);
-    object.ignore("id");
-    object.ignore("description");
-    chain.push_back(read_constants(object, nullptr));
-    id = object.string_or("based_on", "");
-    where = object.where("based_on");
-    object.finish();
-    if (depth > kMaxBases) throw bad_input(where, "based_on goes in a circle");
-  }
-  const DataDocument& generic = embedded_document("classes/generic.json");
-  ObjectReader object(generic.json, generic.file);
-  check_schema(object, "jevons.class/1", true);
-  object.ignore("id");
-  object.ignore("description");
-  Constants constants = read_constants(object, nullptr);
-  object.finish();
-  for (auto& link : std::ranges::reverse_view(chain)) constants.overlay(link);
-  return constants;
+const Constants& class_constants(std::string_view generation) {
+  static Memo<Constants> classes;
+  return classes.get(generation, [&] { return read_class_constants(generation); });
 }
 
 }  // namespace jevons::hwmodels

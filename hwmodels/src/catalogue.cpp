@@ -3,6 +3,7 @@
 #include "parts.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/core/memo.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -63,8 +64,11 @@ Accelerator Catalogue::accelerator(std::string_view id_or_path, std::string_view
   if (!std::binary_search(ids.begin(), ids.end(), id)) {
     throw bad_input(std::string(where), "unknown accelerator '" + id + "'", did_you_mean(id, ids));
   }
-  const DataDocument& document = embedded_document("accelerators/" + id + ".json");
-  return with_class(read_accelerator(document.json, document.file, "", false));
+  static Memo<Accelerator> presets;
+  return presets.get(id, [&] {
+    const DataDocument& document = embedded_document("accelerators/" + id + ".json");
+    return with_class(read_accelerator(document.json, document.file, "", false));
+  });
 }
 
 Accelerator Catalogue::accelerator(const Json& object, std::string_view file,

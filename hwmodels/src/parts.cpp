@@ -1,6 +1,7 @@
 #include "parts.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/core/memo.hpp"
 #include "jevons/hwmodels/catalogue.hpp"
 #include "jevons/hwmodels/embedded.hpp"
 
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <mutex>
 
 namespace jevons::hwmodels {
 
@@ -62,19 +62,16 @@ Constants read_constants(ObjectReader& object, const Source* plain) {
 }
 
 const DataDocument& embedded_document(std::string_view path) {
-  // Embedded text never changes, so each file is parsed once; a scoreboard reads thousands of
-  // scenarios from a few dozen files. Nodes of a map stay where they are.
-  static std::mutex mutex;
-  static std::map<std::string, DataDocument, std::less<>> documents;
-  const std::lock_guard lock(mutex);
-  if (const auto known = documents.find(path); known != documents.end()) return known->second;
-  const std::string_view text = data_file(path);
-  std::string file = "hwmodels/data/" + std::string(path);
-  if (text.empty()) {
-    throw Error(ErrorKind::internal, file, "the data file is not part of this build");
-  }
-  Json json = parse_json(text, file);
-  return documents.emplace(path, DataDocument{std::move(file), std::move(json)}).first->second;
+  static Memo<DataDocument> documents;
+  return documents.get(path, [&] {
+    const std::string_view text = data_file(path);
+    std::string file = "hwmodels/data/" + std::string(path);
+    if (text.empty()) {
+      throw Error(ErrorKind::internal, file, "the data file is not part of this build");
+    }
+    Json json = parse_json(text, file);
+    return DataDocument{std::move(file), std::move(json)};
+  });
 }
 
 std::vector<std::string> embedded_ids(std::string_view folder) {

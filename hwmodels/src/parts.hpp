@@ -43,6 +43,6 @@ struct DataDocument {
                                            std::string_view pointer, bool from_user);
 
 /// generic ← class (with its own bases).
-[[nodiscard]] Constants class_constants(std::string_view generation);
+[[nodiscard]] const Constants& class_constants(std::string_view generation);
 
 }  // namespace jevons::hwmodels

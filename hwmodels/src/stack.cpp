@@ -4,6 +4,7 @@
 #include "parts.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/core/memo.hpp"
 #include "jevons/hwmodels/catalogue.hpp"
 
 #include <nlohmann/json.hpp>
@@ -74,7 +75,7 @@ void check_own(const Stack& stack, const Constants& defaults, const std::string&
   std::vector<std::string> names;
   for (const auto& [name, unused] : defaults.all()) names.push_back(name);
   // A stack's kernel library may replace a kernel constant of the chip's class.
-  const Constants kernels = class_constants("generic");
+  const Constants& kernels = class_constants("generic");
   for (const auto& [name, unused] : kernels.all()) names.push_back(name);
   for (const std::string& name : stack.own_constants) {
     if (defaults.find(name) == nullptr && kernels.find(name) == nullptr) {
@@ -138,8 +139,11 @@ Stack Catalogue::stack(std::string_view id_or_path, std::string_view where) cons
     throw bad_input(std::string(where), "unknown stack '" + id + "'",
                     did_you_mean(id, stack_ids()));
   }
-  const DataDocument& document = embedded_document("stacks/" + id + ".json");
-  return resolve(read_own(document.json, document.file, false), document.file);
+  static Memo<Stack> presets;
+  return presets.get(id, [&] {
+    const DataDocument& document = embedded_document("stacks/" + id + ".json");
+    return resolve(read_own(document.json, document.file, false), document.file);
+  });
 }
 
 }  // namespace jevons::hwmodels

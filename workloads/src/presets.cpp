@@ -3,6 +3,7 @@
 #include "config_fields.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/core/memo.hpp"
 #include "jevons/workloads/embedded.hpp"
 
 #include <nlohmann/json.hpp>
@@ -192,7 +193,10 @@ std::vector<ModelPreset> model_presets() {
 }
 
 ModelConfig model(std::string_view id_or_path, std::string_view where) {
-  return read_document(load(id_or_path, where), nullptr, where);
+  if (looks_like_path(id_or_path)) return read_document(load(id_or_path, where), nullptr, where);
+  static Memo<ModelConfig> presets;
+  return presets.get(id_or_path,
+                     [&] { return read_document(load(id_or_path, where), nullptr, where); });
 }
 
 ModelConfig model(std::string_view id_or_path, const Json& overrides, std::string_view where) {

@@ -106,6 +106,23 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+/// Every word of `wrong` is a word of `name`: memory_bytes_per_s, memory_bandwidth_bytes_per_s.
+bool words_within(std::string_view wrong, std::string_view name) {
+  constexpr std::string_view kBreaks = "_-. ";
+  const std::string padded = "_" + std::string(name) + "_";
+  std::size_t words = 0;
+  for (std::size_t start = 0; start <= wrong.size();) {
+    const std::size_t end = std::min(wrong.find_first_of(kBreaks, start), wrong.size());
+    const std::string word = "_" + std::string(wrong.substr(start, end - start)) + "_";
+    if (word.size() > 2) {
+      ++words;
+      if (padded.find(word) == std::string::npos) return false;
+    }
+    start = end + 1;
+  }
+  return words >= 2;
+}
+
 }  // namespace
 
 double parse_quantity(std::string_view text, UnitKind unit, std::string_view where) {
@@ -136,6 +153,7 @@ std::vector<std::string> nearest(std::string_view wrong, std::span<const std::st
     std::size_t distance = edit_distance(wrong, name);
     const bool contains = wrong.size() >= 3 && name.find(wrong) != std::string::npos;
     if (contains) distance = std::min<std::size_t>(distance, 2);
+    if (words_within(wrong, name)) distance = std::min<std::size_t>(distance, 1);
     if (distance <= std::max<std::size_t>(2, name.size() / 3)) scored.emplace_back(distance, name);
   }
   std::stable_sort(scored.begin(), scored.end(),

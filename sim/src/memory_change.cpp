@@ -2,7 +2,6 @@
 #include "jevons/core/error.hpp"
 #include "jevons/sim/memory.hpp"
 
-#include <functional>
 #include <optional>
 
 namespace jevons::sim {
@@ -39,6 +38,10 @@ std::optional<std::string> more_recompute(Scenario s) {
   if (s.train.recompute == Recompute::none) {
     s.train.recompute = Recompute::selective;
     if (fits(s)) return "train.recompute selective";
+    // What DeepSeek-V3 recomputed (arXiv 2412.19437, section 3.2.3): cheap, and most of the gain.
+    s.train.recompute = Recompute::modules;
+    s.train.recompute_modules = {"norm", "mla_up_proj", "moe_act"};
+    if (fits(s)) return R"(train.recompute ["norm","mla_up_proj","moe_act"])";
   }
   s.train.recompute = Recompute::full;
   s.train.recompute_layers.reset();
@@ -116,6 +119,35 @@ std::optional<std::string> more_offload(Scenario s) {
   return std::nullopt;
 }
 
+/// As it is, else with everything recomputed, which costs less than more accelerators.
+std::optional<std::string> fits_or_recomputed(Scenario s, const std::string& change) {
+  if (fits(s)) return change;
+  s.train.recompute = Recompute::full;
+  s.train.recompute_layers.reset();
+  return fits(s) ? std::optional<std::string>(change + ", train.recompute full") : std::nullopt;
+}
+
+/// The last resort: the same job on more accelerators, as more stages or more shards.
+std::optional<std::string> more_accelerators(const Scenario& scenario) {
+  constexpr int kMostDoublings = 12;
+  Scenario stages = scenario, shards = scenario;
+  shards.parallelism.sharding = Sharding::fsdp;
+  for (int doubling = 1; doubling <= kMostDoublings; ++doubling) {
+    stages.cluster.count *= 2;
+    stages.parallelism.pp *= 2;
+    const std::string count = "cluster.count " + std::to_string(stages.cluster.count);
+    const std::string deeper = ", parallelism.pp " + std::to_string(stages.parallelism.pp);
+    if (auto found = fits_or_recomputed(stages, count + deeper)) return found;
+    shards.cluster.count *= 2;
+    shards.parallelism.dp *= 2;
+    if (shards.parallelism.pp > 1 || !batch_divides(shards)) continue;
+    if (auto found = fits_or_recomputed(shards, count + ", parallelism.sharding fsdp")) {
+      return found;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string smallest_change_that_fits(const Scenario& scenario) {
@@ -124,7 +156,7 @@ std::string smallest_change_that_fits(const Scenario& scenario) {
         more_expert_parallel, more_offload}) {
     if (const auto found = change(scenario)) return *found;
   }
-  return {};
+  return more_accelerators(scenario).value_or("");
 }
 
 }  // namespace jevons::sim

@@ -126,5 +126,7 @@ TEST_CASE("names: the nearest ones come first") {
   const std::vector<std::string> names{"h100-sxm", "h100-pcie", "h200-sxm", "mi300x"};
   CHECK(nearest("h100sxm", names).front() == "h100-sxm");
   CHECK(nearest("MI300X", names).front() == "mi300x");
+  const std::vector<std::string> figures{"scale_out_bytes_per_s", "memory_bandwidth_bytes_per_s"};
+  CHECK(nearest("memory_bytes_per_s", figures).front() == "memory_bandwidth_bytes_per_s");
   CHECK(contains(did_you_mean("zzzzzzzzzzzz", names), "allowed: h100-sxm, h100-pcie"));
 }

@@ -117,5 +117,17 @@ TEST_CASE("a step that does not fit is answered with a change that fits") {
   CHECK(training_memory(s).fits());
   s.parallelism.sharding = workloads::Sharding::zero1;
   REQUIRE_FALSE(training_memory(s).fits());
-  CHECK(smallest_change_that_fits(s) == "train.recompute full");
+  CHECK(smallest_change_that_fits(s) == R"(train.recompute ["norm","mla_up_proj","moe_act"])");
+}
+
+TEST_CASE("a model far too large for the job is answered with how many accelerators it takes") {
+  Scenario s = job("llama-3.1-405b", "h100-sxm", 8, "bf16", "ideal");
+  s.parallelism.tp = 8;
+  s.parallelism.sp = true;
+  s.parallelism.dp = 1;
+  s.train.global_batch_sequences = 1024;
+  s.train.sequence_length = 4096;
+  // 16 B x 405e9 = 6.5 TB of states: at least 82 accelerators of 80 GB, so 128 by doubling.
+  CHECK(smallest_change_that_fits(s) ==
+        "cluster.count 128, parallelism.pp 16, train.recompute full");
 }

@@ -3,6 +3,7 @@
 #include "jevons/core/error.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace jevons::hwmodels {
 namespace {
@@ -56,6 +57,12 @@ void check(const Cluster& cluster, std::string_view where) {
   positive(cluster.count, "count");
   positive(cluster.accelerators_per_node, "accelerators_per_node");
   positive(cluster.scale_up_domain, "scale_up_domain");
+  const bool tapered =
+      cluster.topology == Topology::fat_tree || cluster.topology == Topology::dragonfly;
+  if (cluster.oversubscription > 1.0 && !tapered) {
+    throw bad_input(std::string(where) + "/oversubscription", "means nothing on this topology",
+                    "allowed with fat-tree and dragonfly");
+  }
   const std::optional<double> tdp = cluster.accelerator.find("tdp_w");
   const double cap = cluster.power_cap.raw();
   if (cap > 0 && tdp && cap > *tdp) {
@@ -84,6 +91,7 @@ Cluster make_cluster(Accelerator accelerator, long count, const ClusterOverrides
   cluster.scale_up_peer =
       Bandwidth(cluster.accelerator.find("scale_up_peer_bytes_per_s").value_or(up));
   cluster.scale_out = Bandwidth(cluster.accelerator.find("scale_out_bytes_per_s").value_or(0.0));
+  cluster.oversubscription = overrides.oversubscription.value_or(1.0);
   cluster.topology = overrides.topology.value_or(Topology::fat_tree);
   cluster.power_cap = Watts(overrides.power_cap_w.value_or(0.0));
   check(cluster, where);
@@ -109,6 +117,22 @@ Bandwidth Cluster::require_scale_out() const {
 
 Watts Cluster::power_limit() const {
   return power_cap.raw() > 0 ? power_cap : Watts(accelerator.require("tdp_w"));
+}
+
+double Cluster::scale_out_share(double nodes, bool exchange) const {
+  constexpr double kMeanHopsOfRing = 0.25;  // of its length, both directions used
+  const auto torus = [&](double axes) {
+    if (!exchange) return 1.0;
+    return std::min(1.0, 1.0 / (axes * std::pow(nodes, 1 / axes) * kMeanHopsOfRing));
+  };
+  switch (topology) {
+    case Topology::fat_tree: return 1.0 / oversubscription;
+    case Topology::rail: return 1.0;
+    case Topology::torus_2d: return torus(2);
+    case Topology::torus_3d: return torus(3);
+    case Topology::dragonfly: return exchange ? 1.0 / oversubscription : 1.0;
+  }
+  return 1.0;
 }
 
 long Cluster::nodes() const {

@@ -68,6 +68,7 @@ hwmodels::ClusterOverrides read_overrides(ObjectReader& cluster) {
   given.compute_units = cluster.optional_number("compute_units", {1, 1e7}, UnitKind::count);
   given.power_cap_w = cluster.optional_number("power_cap_w", {1, 1e6}, UnitKind::watts);
   given.topology = read_topology(cluster);
+  given.oversubscription = cluster.optional_number("oversubscription", {1, 1000}, UnitKind::count);
   return given;
 }
 

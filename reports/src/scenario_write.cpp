@@ -40,6 +40,7 @@ Json write_cluster(const sim::Scenario& scenario) {
   put("memory_bytes_per_s", given.memory_bytes_per_s);
   put("compute_units", given.compute_units);
   put("power_cap_w", given.power_cap_w);
+  put("oversubscription", given.oversubscription);
   if (given.topology) out["topology"] = topology_name(*given.topology);
   return out;
 }

@@ -136,8 +136,8 @@ double torus(const Collective& s, const KernelConstants& c, Formula* formula) {
 double across_nodes(const Collective& s, const KernelConstants& c, const Layout& l,
                     Formula* formula) {
   const CollectiveConstants& k = c.collective;
-  const double nic = k.net_rate * need(c.nic, c, "scale_out_bytes_per_s") /
-                     std::max(1.0, c.cluster.oversubscription);
+  const double nic = k.net_rate * need(c.nic, c, "scale_out_bytes_per_s") *
+                     c.cluster.scale_out_share(l.nodes, s.kind == CollectiveKind::all_to_all);
   const double link = l.inside > 1 ? k.ring_rate * fabric(c, l.inside) : 0;
   const double hops = std::min(l.nodes - 1, 2 * std::ceil(std::log2(l.nodes)));  // ring or tree
   const double passes = s.kind == CollectiveKind::all_reduce ? 2 : 1;
@@ -175,7 +175,8 @@ double point_to_point(const Collective& s, const KernelConstants& c, const Layou
   const bool near = l.nodes <= 1;
   const double peer = c.peer > 0 ? std::min(c.peer, c.link) : c.link;
   const double rate = near ? k.p2p_rate * need(peer, c, "scale_up_bytes_per_s")
-                           : k.net_rate * need(c.nic, c, "scale_out_bytes_per_s");
+                           : k.net_rate * need(c.nic, c, "scale_out_bytes_per_s") *
+                                 c.cluster.scale_out_share(l.nodes, false);
   const double floor = (near ? k.p2p_floor : k.net_floor + k.net_step) * hops;
   const double total = floor + s.bytes / rate;
   if (formula != nullptr) {

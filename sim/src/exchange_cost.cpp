@@ -58,8 +58,8 @@ double link_rate(const KernelConstants& c) {
                   "an expert exchange needs the figure scale_up_bytes_per_s, which is unknown");
 }
 
-double nic_rate(const KernelConstants& c) {
-  if (c.nic > 0) return c.nic / std::max(1.0, c.cluster.oversubscription);
+double nic_rate(const Exchange& x, const KernelConstants& c) {
+  if (c.nic > 0) return c.nic * c.cluster.scale_out_share(x.nodes, true);
   throw bad_input("accelerator " + c.accelerator_id,
                   "an expert exchange across nodes needs scale_out_bytes_per_s, which is unknown");
 }
@@ -69,7 +69,7 @@ double low_latency(const Exchange& x, const KernelConstants& c, Formula* formula
   const double bytes = x.tokens * x.top_k * x.copy;
   const double hops = x.nodes > 1 ? std::log2(x.nodes) : 0;
   if (e.ll_nvlink < 0.5) {  // every message through the NIC, even inside a node
-    const double total = bytes / (e.ll_net[x.i] * nic_rate(c)) + e.rdma_only_step[x.i] * hops;
+    const double total = bytes / (e.ll_net[x.i] * nic_rate(x, c)) + e.rdma_only_step[x.i] * hops;
     if (formula != nullptr)
       formula->line("T = bytes/B_rdma + step log2 N",
                     {{"T us", total}, {"bytes MB", bytes * 1e-6}});
@@ -81,7 +81,7 @@ double low_latency(const Exchange& x, const KernelConstants& c, Formula* formula
   const double link = std::min(e.ll_link[x.i] * link_rate(c), e.ll_cap[x.i] * 1e3);
   const double local = bytes / link;
   const double remote =
-      x.nodes > 1 ? bytes * (x.nodes - 1) / x.nodes / (e.ll_net[x.i] * nic_rate(c)) : 0;
+      x.nodes > 1 ? bytes * (x.nodes - 1) / x.nodes / (e.ll_net[x.i] * nic_rate(x, c)) : 0;
   const double workers = std::min(x.experts, c.units);
   const double unit =
       x.i == 1 ? bytes / (workers * e.ll_unit[1] * 1e3) : x.tokens / workers * e.ll_unit[0];
@@ -111,7 +111,7 @@ double throughput(const Exchange& x, double group_limit, const KernelConstants& 
   if (x.nodes > 1) {
     unit = x.tokens * (ranks_hit + nodes_hit) * x.copy / (e.unit_many[x.i] * 1e3 * x.units);
     const bool congested = x.ranks >= kCongestedRanks && (group_limit <= 0 || group_limit > 4);
-    remote = x.tokens * nodes_hit * (x.nodes - 1) / x.nodes * x.copy / (e.net * nic_rate(c)) *
+    remote = x.tokens * nodes_hit * (x.nodes - 1) / x.nodes * x.copy / (e.net * nic_rate(x, c)) *
              (congested ? e.congestion[x.i] : 1);
   } else {
     unit = x.tokens * ranks_hit * x.copy / (e.unit_one[x.i] * 1e3 * x.units);

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 
 using jevons::Error;
@@ -91,4 +92,30 @@ TEST_CASE("cluster: every SKU makes a cluster of one") {
     CHECK(one.nodes() == 1);
     CHECK(one.scale_up_domain >= 1);
   }
+}
+
+TEST_CASE("cluster: an exchange on a torus gets one over its mean hops, found by brute force") {
+  // Node 0 of a ring of 8, and of a square of 8 x 8: hops to all nodes by the shorter way round.
+  double hops = 0;
+  for (int x = 0; x < 8; ++x) {
+    for (int y = 0; y < 8; ++y) hops += std::min(x, 8 - x) + std::min(y, 8 - y);
+  }
+  ClusterOverrides given;
+  given.topology = Topology::torus_2d;
+  const Cluster torus = cluster_of("h100-sxm", 512, given);
+  CHECK(torus.scale_out_share(64, true) == doctest::Approx(64 / hops));
+  CHECK(torus.scale_out_share(64, false) == 1.0);
+  CHECK(torus.scale_out_share(2, true) == 1.0);
+}
+
+TEST_CASE("cluster: oversubscription takes its share of a fat tree, and means nothing on rails") {
+  ClusterOverrides given;
+  given.oversubscription = 4.0;
+  CHECK(cluster_of("h100-sxm", 512, given).scale_out_share(64, false) == 0.25);
+  given.topology = Topology::dragonfly;
+  CHECK(cluster_of("h100-sxm", 512, given).scale_out_share(64, true) == 0.25);
+  CHECK(cluster_of("h100-sxm", 512, given).scale_out_share(64, false) == 1.0);
+  given.topology = Topology::rail;
+  const Error error = error_of([&] { (void)cluster_of("h100-sxm", 512, given); });
+  CHECK(contains(error.what(), "/cluster/oversubscription"));
 }

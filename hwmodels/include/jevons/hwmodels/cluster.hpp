@@ -22,7 +22,7 @@ struct Cluster {
   Bandwidth scale_up_peer{0.0};  ///< limit to one peer (mesh fabrics); equals scale_up on a switch
   Bandwidth scale_out{0.0};      ///< NIC share of one accelerator and direction
   Topology topology = Topology::fat_tree;
-  double oversubscription = 1.0;  ///< of the fat tree above the leaf; 1 = none
+  double oversubscription = 1.0;  ///< of the links above the leaf (or between groups); 1 = none
   Watts power_cap{0.0};           ///< zero: the TDP
   /// Power model of the machine, when the SKU names one and its size fits the node.
   std::optional<ServerProfile> server;
@@ -37,6 +37,15 @@ struct Cluster {
   [[nodiscard]] Bandwidth require_scale_out() const;
   [[nodiscard]] Watts power_limit() const;  ///< cap if there is one, else TDP (required)
   [[nodiscard]] long nodes() const;
+  /// Share of the NIC's rate that collectives among `nodes` nodes get, in (0, 1]. Every node
+  /// sending to every other (`exchange`) loads all levels; rings and trees only meet neighbours.
+  /// - fat tree: 1 / oversubscription for both, since flows of a ring cross the spine too;
+  /// - rail: 1, an exchange changes rails inside the node;
+  /// - torus of d axes: an exchange travels d N^(1/d) / 4 hops in the mean over 2d links that
+  ///   share the NIC's rate (Dally & Towles, Principles and Practices of Interconnection
+  ///   Networks, 2004, section 5.2), a ring one hop;
+  /// - dragonfly: an exchange spreads over the global links, 1 / oversubscription of them.
+  [[nodiscard]] double scale_out_share(double nodes, bool exchange) const;
 };
 
 /// What a scenario may override (contract section 1).
@@ -45,6 +54,7 @@ struct ClusterOverrides {
   std::optional<double> scale_out_bytes_per_s, scale_up_bytes_per_s;
   std::optional<double> memory_bytes, memory_bytes_per_s, compute_units;
   std::optional<double> power_cap_w;
+  std::optional<double> oversubscription;  ///< at least 1
   std::optional<Topology> topology;
 };
 

@@ -11,12 +11,14 @@ namespace jevons::sim {
 
 class FitBench {
  public:
-  /// Throws Error(bad_input) on a sample that is no operator or an unknown metric.
+  /// Throws Error(bad_input) on a sample that is no operator or training step, or an unknown
+  /// metric.
   explicit FitBench(std::span<const FitSample> samples);
 
   /// Whether a constant of this scope bears on the group's chip.
   struct Group {
-    hwmodels::Cluster cluster;
+    Task task = Task::op;
+    hwmodels::Cluster cluster;  ///< training: the first sample's
     hwmodels::Stack stack;
     std::vector<std::size_t> samples;
   };
@@ -29,6 +31,8 @@ class FitBench {
                  std::span<double> out) const;
 
  private:
+  void step_residuals(const Group& group, std::span<const FittedConstant> constants,
+                      std::span<double> out) const;
   std::span<const FitSample> samples_;
   std::vector<Group> groups_;
 };

@@ -186,6 +186,24 @@ Bytes logits(const Scenario& s) {
                static_cast<double>(s.parallelism.tp));
 }
 
+/// With sequence parallelism the layer that runs gathers its input and the input's gradient.
+Bytes gathered_sequence(const Scenario& s) {
+  if (!s.parallelism.sp || s.parallelism.tp < 2) return Bytes(0);
+  return Bytes(2 * 2 * tokens_per_micro_batch(s) * static_cast<double>(s.model.hidden));
+}
+
+/// Weights, gradients, optimizer states of the first pipeline rank with the 16-bit copies that
+/// synchronisation holds: gradients in buckets, and updated weights gathered from their shards.
+Bytes update_bytes(const Scenario& s, const StageMemory& first, const StageLayout& stage) {
+  const workloads::Parallelism& par = s.parallelism;
+  const double parameters = stage_parameters(s.model, par, stage).total();
+  const double copies = par.dp * par.cp > 1 ? 1 : 0;
+  const bool sharded = par.sharding != Sharding::none;
+  const double gathered = sharded ? copies + 1 / shard_groups(par).dense : 0;
+  return first.weights + first.gradients + first.optimizer +
+         Bytes(2 * parameters * (copies + gathered));
+}
+
 }  // namespace
 
 double kept_bytes_per_token(const Scenario& scenario, const workloads::Layer& layer) {
@@ -199,7 +217,7 @@ bool TrainingMemory::fits() const {
 
 TrainingMemory training_memory(const Scenario& s) {
   const workloads::Parallelism& par = s.parallelism;
-  const std::vector<StageLayout> stages = stage_layout(s.model, par, s.train.mtp);
+  const std::vector<StageLayout> stages = stage_layout(s);
   const double micro_batches = s.train.global_batch_sequences /
                                (s.train.micro_batch_sequences * static_cast<double>(par.dp));
   const bool both_ways = s.train.schedule == Schedule::dualpipe && par.pp > 1;
@@ -223,7 +241,9 @@ TrainingMemory training_memory(const Scenario& s) {
       if (stage.head) m.logits += logits(s);
       m.activations += Bytes(slack * kept.live / static_cast<double>(held.size()));
     }
+    m.buffers += gathered_sequence(s);
     m.buffers += (s.stack.at("memory_cache_factor") - 1) * m.total();
+    if (rank == 0) memory.update = update_bytes(s, m, stages.front());
     memory.ranks.push_back(m);
     if (memory.ranks[memory.worst].total() < m.total()) {
       memory.worst = static_cast<std::size_t>(rank);

@@ -34,7 +34,41 @@ std::vector<long> spread_layers(long layers, long stages) {
   return counts;
 }
 
+/// Blocks one after the other; a stage is full when the blocks so far exceed its share of the cost.
+std::vector<StageLayout> balanced_layout(const workloads::ModelConfig& model, long stages) {
+  const double head = static_cast<double>(model.hidden) * static_cast<double>(model.vocab);
+  std::vector<double> costs;
+  double all = head;
+  for (const workloads::Layer& layer : model.layers) {
+    costs.push_back(layer_parameters(model, {}, layer).total());
+    all += costs.back();
+  }
+  std::vector<StageLayout> out(static_cast<std::size_t>(stages));
+  std::size_t stage = 0;
+  double done = 0;
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    if (out[stage].layers == 0) out[stage].first_layer = static_cast<long>(i);
+    ++out[stage].layers;
+    done += costs[i];
+    const double share = static_cast<double>(stage + 1) / static_cast<double>(stages);
+    if (done > all * share && stage + 1 < out.size()) ++stage;
+  }
+  out.front().embedding = true;
+  out[stage].head = true;
+  for (std::size_t i = stage + 1; i < out.size(); ++i) out[i].first_layer = out[stage].first_layer;
+  return out;
+}
+
 }  // namespace
+
+std::vector<StageLayout> stage_layout(const Scenario& scenario) {
+  const workloads::Parallelism& par = scenario.parallelism;
+  const bool chunks = par.vpp > 1 || (scenario.train.mtp && scenario.model.mtp_modules > 0);
+  if (par.pp < 2 || chunks || !scenario.stack.flag("pipeline_balances_compute")) {
+    return stage_layout(scenario.model, par, scenario.train.mtp);
+  }
+  return balanced_layout(scenario.model, par.pp);
+}
 
 std::vector<StageLayout> stage_layout(const workloads::ModelConfig& model,
                                       const workloads::Parallelism& parallelism, bool mtp) {

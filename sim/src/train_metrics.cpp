@@ -60,6 +60,7 @@ void add_memory_metrics(const Scenario& s, const TrainingMemory& memory, Result&
   m.set("memory_optimizer_bytes", peak.optimizer.raw());
   m.set("memory_activations_bytes", activations);
   m.set("memory_buffers_bytes", peak.buffers.raw());
+  m.set("memory_update_bytes", memory.update.raw());
   m.set_flag("fits", memory.fits());
   Breakdown b{"memory_peak_bytes", peak.total().raw(), "bytes", {}, ""};
   b.formula = "pipeline rank " + std::to_string(memory.worst) + " holds the most";

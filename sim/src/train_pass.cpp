@@ -167,6 +167,9 @@ PassRules pass_rules(const Scenario& s) {
   r.low_precision_gather =
       s.stack.flag("low_precision_tp_gather") && payload_bits(s.precision.gemm) <= 8;
   r.skew = s.stack.at("collective_skew_s");
+  if (s.parallelism.tp > s.cluster.scale_up_domain) {
+    r.ring_wait = static_cast<double>(s.parallelism.tp - 1) * s.stack.at("tp_over_nodes_step_s");
+  }
   r.deduplicate = s.stack.flag("node_deduplication");
   r.host_share = captured(s) ? 0 : 1;
   r.host_per_collective = r.host_share * s.stack.at("host_per_collective_s");
@@ -182,6 +185,7 @@ PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
     const Kind kind = kind_of(op);
     double t = seconds_of(op, kind, model, rules);
     if (kind == Kind::tp || kind == Kind::ep) t += rules.skew;
+    if (kind == Kind::tp) t += rules.ring_wait;
     out.seconds[static_cast<std::size_t>(kind)] += t;
     if (kind == Kind::tp || kind == Kind::cp || kind == Kind::ep) {
       out.collectives += 1;

@@ -39,6 +39,7 @@ struct PassRules {
   bool deduplicate = false;  ///< expert exchange by node-aware kernels; else one copy per expert
   bool low_precision_gather = false;  ///< tensor-parallel gathers carry GEMM inputs after the cast
   double skew = 0;                    ///< s, wait of a collective for its slowest rank
+  double ring_wait = 0;               ///< s, of a tensor-parallel ring that crosses nodes
   double host_per_collective = 0;
   double host_share = 1;  ///< 0: the step is captured in a graph
 };

@@ -2,6 +2,7 @@
 #include "train_pass.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/sim/memory.hpp"
 #include "jevons/sim/stage_layout.hpp"
 #include "jevons/sim/training.hpp"
 
@@ -73,6 +74,7 @@ class Planner {
   [[nodiscard]] int moments() const;
   [[nodiscard]] Operator send() const;
   [[nodiscard]] bool gathers_per_layer() const;
+  [[nodiscard]] Seconds allocator_retries(const TrainingPlan& plan) const;
   void add_totals(TrainingPlanReport& out) const;
   void add_data_parallel(const StageLayout& layout, StageTimes& out) const;
   double collective(const Operator& op) const {
@@ -164,10 +166,9 @@ void Planner::set_host(PieceTimes& times, const Layer& layer, bool again) const 
   }
   double pair = 0;
   if (s_.parallelism.tp > 1) {
-    const bool pipelined = s_.parallelism.pp > 1;
-    pair = s_.stack.at("host_per_layer_pair_s") +
-           tp * s_.stack.at(pipelined ? "host_per_layer_pair_pipelined_per_tp_s"
-                                      : "host_per_layer_pair_per_tp_s");
+    const bool over_nodes = s_.parallelism.pp > 1 && s_.cluster.count > s_.cluster.scale_up_domain;
+    pair = over_nodes ? tp * s_.stack.at("host_per_layer_pair_pipelined_per_tp_s")
+                      : s_.stack.at("host_per_layer_pair_s");
   }
   const double share = rules_.host_share;
   const double whole = 1 + kBackwardHost;
@@ -244,11 +245,11 @@ void Planner::add_data_parallel(const StageLayout& layout, StageTimes& out) cons
   const auto add = [&](double parameters, double ranks, long stride) {
     if (parameters <= 0 || ranks <= 1) return;
     const long n = static_cast<long>(ranks);
-    if (whole) {
-      reduce += collective(workloads::gradient_all_reduce(parameters, s_.precision, n, stride));
-      return;
-    }
-    reduce += collective(workloads::gradient_reduce_scatter(parameters, s_.precision, n, stride));
+    const bool all = whole || s_.stack.flag("sharded_all_reduce");
+    reduce +=
+        collective(all ? workloads::gradient_all_reduce(parameters, s_.precision, n, stride)
+                       : workloads::gradient_reduce_scatter(parameters, s_.precision, n, stride));
+    if (whole) return;
     gather += collective(workloads::parameter_all_gather(parameters, s_.precision, n, stride));
   };
   add(p.dense, static_cast<double>(par.dp * par.cp), par.tp);
@@ -354,6 +355,19 @@ void Planner::add_totals(TrainingPlanReport& out) const {
   out.recompute_flops_per_token = again * static_cast<double>(par.tp * par.cp * par.dp) / tokens;
 }
 
+/// A step that needs more than the device has, and runs all the same, does so because its caching
+/// allocator gives cached blocks back and maps them anew. Every micro-batch after the pipeline's
+/// warm-up does so with the activations of the worst rank: forwards and backwards alternate there,
+/// and what one leaves does not fit the other. (Torch's caching allocator, cudaMalloc retries.)
+Seconds Planner::allocator_retries(const TrainingPlan& plan) const {
+  const double rate = s_.stack.at("allocator_remap_bytes_per_s");
+  const double steady = static_cast<double>(plan.micro_batches - plan.ranks);
+  if (!(rate > 0) || steady <= 0) return Seconds(0);
+  const TrainingMemory memory = training_memory(s_);
+  if (memory.fits()) return Seconds(0);
+  return Seconds(steady * (memory.peak().activations + memory.peak().logits).raw() / rate);
+}
+
 TrainingPlanReport Planner::build() {
   TrainingPlanReport out;
   TrainingPlan& plan = out.plan;
@@ -364,7 +378,7 @@ TrainingPlanReport Planner::build() {
   plan.chunks = par.vpp;
   plan.micro_batches = std::lround(s_.train.global_batch_sequences /
                                    (s_.train.micro_batch_sequences * static_cast<double>(par.dp)));
-  for (const StageLayout& layout : stage_layout(s_.model, par, s_.train.mtp)) {
+  for (const StageLayout& layout : stage_layout(s_)) {
     KindSeconds seconds{};
     plan.stages.push_back(stage(layout, seconds));
     StageKinds kinds;
@@ -377,14 +391,16 @@ TrainingPlanReport Planner::build() {
   if (par.pp > 1) plan.p2p = Seconds(collective(send()));
   plan.p2p_overlap = pipelined(s_);
   const double dp = s_.train.overlap.dp.value_or(true) ? s_.stack.at("dp_overlap") : 0.0;
-  plan.dp_overlap = plan.gather_overlap = dp;
+  plan.dp_overlap = dp;
+  // An optimizer that updates its shard and hands it on at once gathers before the next forward.
+  plan.gather_overlap = s_.stack.flag("sharded_all_reduce") ? 0 : dp;
   plan.pair_overlap = s_.train.overlap.ep.value_or(true) ? s_.stack.at("ep_overlap") : 0.0;
   if (plan.schedule == Schedule::dualpipe) {
     plan.held_units = s_.stack.at("engine.exchange_units");
     plan.compute_units = s_.cluster.accelerator.require("compute_units");
   }
   plan.host_per_micro_batch = Seconds(rules_.host_share * s_.stack.at("host_per_micro_batch_s"));
-  plan.host_per_step = Seconds(s_.stack.at("step_fixed_s"));
+  plan.host_per_step = Seconds(s_.stack.at("step_fixed_s")) + allocator_retries(plan);
   out.operators = std::move(operators_);
   return out;
 }

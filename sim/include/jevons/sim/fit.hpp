@@ -12,23 +12,32 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace jevons::sim {
 
-/// One measured operator. `scenario` must outlive the fit and have the task op.
+/// One measured operator or training step. `scenario` must outlive the fit and have the task op or
+/// train.
 struct FitSample {
   std::string id;
   const Scenario* scenario = nullptr;
-  std::string metric;  ///< "time_s", "achieved_flops_per_s" or "achieved_bytes_per_s"
+  std::string metric;  ///< see fittable_metric()
   double measured = 0;
   std::string group;  ///< of the truth file; for cross_validate()
 };
 
+/// Operators: "time_s", "achieved_flops_per_s", "achieved_bytes_per_s"; training steps:
+/// "step_time_s", "tokens_per_s", "tokens_per_s_per_accelerator".
+[[nodiscard]] bool fittable_metric(Task task, std::string_view metric);
+
+/// Scope of a stack's constant: this and the stack's id.
+inline const std::string kStackScope = "stack ";
+
 /// A constant to be fitted, and whose it is.
 struct FitConstant {
   std::string name;
-  std::string scope;   ///< accelerator id or generation; empty: all samples
+  std::string scope;   ///< accelerator id, generation or kStackScope + stack; empty: all samples
   double initial = 0;  ///< greater than zero
   double low = 0, high = 0;
 };

@@ -11,9 +11,10 @@
 // Recompute: full keeps 2 d per layer (and one live layer), selective drops the scores, a list
 // drops its modules. FP8 keeps norm outputs, q latents, dispatched rows and gate/up in 1 byte and
 // the attention output in 12 bits where the recipe says so (fp8-block: DeepSeek-V3 report
-// section 3.3.3). Sources: Korthikanti et al. (arXiv 2205.05198), DeepSeek-V3 report. Known error:
-// allocator caches and communication buffers are two constants of the stack; nvidia-smi shows more
-// than is allocated.
+// section 3.3.3). With sequence parallelism the running layer holds its gathered input and that
+// input's gradient besides. Sources: Korthikanti et al. (arXiv 2205.05198), DeepSeek-V3 report.
+// Known error: allocator caches and communication buffers are two constants of the stack;
+// nvidia-smi shows more than is allocated.
 #pragma once
 
 #include "jevons/sim/result.hpp"
@@ -34,6 +35,8 @@ struct TrainingMemory {
   std::vector<StageMemory> ranks;  ///< pipeline ranks
   std::size_t worst = 0;
   Bytes capacity;
+  /// The first rank while the optimizer runs, after the activations are gone.
+  Bytes update;
   [[nodiscard]] bool fits() const;
   [[nodiscard]] const StageMemory& peak() const { return ranks[worst]; }
 };

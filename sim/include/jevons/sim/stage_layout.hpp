@@ -3,6 +3,10 @@
 // ceil(L / stages) layers a stage; what is missing at the end is taken from the last stage (head,
 // MTP), then from the first (embedding), then from the others, last first: the placement of
 // DeepSeek-V3 (15 × 4 + 1 with MTP and head) and of Megatron layouts that count embedding and loss.
+// Stacks with pipeline_balances_compute instead fill stage after stage, blocks in model order,
+// until a stage's end passes its share of all matrix parameters, the head counted as a block like
+// the layers (nanotron, models/base.py build_model): the head may get a stage of its own, and the
+// stages behind it only wait.
 #pragma once
 
 #include "jevons/sim/scenario.hpp"
@@ -22,6 +26,8 @@ struct StageLayout {
 [[nodiscard]] std::vector<StageLayout> stage_layout(const workloads::ModelConfig& model,
                                                     const workloads::Parallelism& parallelism,
                                                     bool mtp);
+/// The same as the scenario's stack places them.
+[[nodiscard]] std::vector<StageLayout> stage_layout(const Scenario& scenario);
 
 /// Parameters of a stage that one rank holds before ZeRO: dense ones cut by tp, routed experts by
 /// ep · etp.

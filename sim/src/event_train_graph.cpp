@@ -103,7 +103,7 @@ void StepGraph::add_rank(std::uint32_t rank) {
   }
 }
 
-// The exposed share comes before everything; the rest a piece at a time, in the order of need.
+// The exposed share comes before everything; the rest a layer at a time, in the order of need.
 void StepGraph::add_gather() {
   gathers_.assign(static_cast<std::size_t>(program.stages * program.lanes), {});
   const auto held = held_by(rank_);
@@ -118,15 +118,26 @@ void StepGraph::add_gather() {
       add(TaskKind::parameter_gather, Track::data, {}, 0, all * (1 - plan_.gather_overlap));
   gate_ = before;
   for (const auto& work : held) {
-    const auto pieces = stage(work).pieces.size();
-    const double each = stage(work).parameter_gather.raw() * plan_.gather_overlap /
-                        static_cast<double>(std::max<std::size_t>(1, pieces));
-    for (std::size_t piece = 0; piece < pieces; ++piece) {
-      gathers_[holder(work)].push_back(
-          add(TaskKind::parameter_gather, Track::data, work, piece, each));
-      wait(gathers_[holder(work)].back(), before);
+    const double seconds = stage(work).parameter_gather.raw() * plan_.gather_overlap;
+    const auto& pieces = stage(work).pieces;
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+      for (long i = 0; i < pieces[piece].repeat; ++i) {
+        gathers_[holder(work)].push_back(add(TaskKind::parameter_gather, Track::data, work, piece,
+                                             seconds * share(work, piece)));
+        wait(gathers_[holder(work)].back(), before);
+      }
     }
   }
+}
+
+// Of one of the pieces in the stage's gradient reduce and parameter gather.
+double StepGraph::share(Work work, std::size_t piece) const {
+  double parameters = 0, pieces = 0;
+  for (const auto& each : stage(work).pieces) {
+    parameters += static_cast<double>(each.repeat) * each.parameters;
+    pieces += static_cast<double>(each.repeat);
+  }
+  return parameters > 0 ? stage(work).pieces[piece].parameters / parameters : 1 / pieces;
 }
 
 void StepGraph::add_sends(std::uint32_t first_rank) {

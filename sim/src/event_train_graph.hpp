@@ -73,6 +73,7 @@ class StepGraph {
   void add_work(Work work, std::span<const TaskKind> kinds, bool in_pair);
   void add_piece(Work work, std::size_t piece, std::span<const TaskKind> kinds, bool in_pair);
   void add_bucket(Work work, std::size_t piece);
+  [[nodiscard]] double share(Work work, std::size_t piece) const;
   void add_pair(const Slot& slot);
   void add_pair_pieces(const Slot& slot);
   void add_exchange(const Slot& slot, double hidden, TaskId start);
@@ -93,7 +94,7 @@ class StepGraph {
   const TrainingPlan& plan_;
   const EventOptions& options_;
   std::vector<Ends> forward_, backward_;      // of the replica that is being built, by key()
-  std::vector<std::vector<TaskId>> gathers_;  // of the rank that is being built: holder(), piece
+  std::vector<std::vector<TaskId>> gathers_;  // of the rank being built: holder(), piece, repeat
   std::vector<std::vector<Bucket>> buckets_;  // by rank
   std::uint32_t rank_ = 0;
   double slowdown_ = 1;

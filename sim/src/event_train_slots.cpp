@@ -61,7 +61,7 @@ bool StepGraph::last_of_lane(Work work) const {
          (work.lane + 1) * program.micro_batches;
 }
 
-// Gathers and reduces go piece by piece, so the passes they meet do too, at either resolution.
+// Gathers and reduces go layer by layer, so the passes they meet do too, at either resolution.
 bool StepGraph::detailed(TaskKind kind, Work work) const {
   return options_.per_layer ||
          (kind == TaskKind::forward ? first_of_lane(work) : last_of_lane(work));
@@ -141,16 +141,24 @@ double StepGraph::host_excess(const PieceTimes& piece, std::span<const TaskKind>
 
 void StepGraph::add_piece(Work work, std::size_t piece, std::span<const TaskKind> kinds,
                           bool in_pair) {
-  const auto& times = stage(work).pieces[piece];
+  const auto& pieces = stage(work).pieces;
+  const auto& times = pieces[piece];
   const auto& gathers = gathers_[holder(work)];
-  if (kinds[0] == TaskKind::forward && first_of_lane(work) && !gathers.empty()) {
-    compute(TaskKind::meet, work, piece, 0.0);
-    wait(last_, gathers[piece]);
-  }
-  const long tasks = options_.per_layer ? times.repeat : 1;
-  const auto each = static_cast<double>(options_.per_layer ? 1 : times.repeat);
+  const bool gather = kinds[0] == TaskKind::forward && first_of_lane(work) && !gathers.empty();
+  const bool reduce = reduces(kinds) && last_of_lane(work) &&
+                      stage(work).gradient_reduce.raw() * plan_.dp_overlap > 0;
+  // Layer by layer where each waits for its parameters or sets off its gradients.
+  const bool split = options_.per_layer || gather || reduce;
+  const long tasks = split ? times.repeat : 1;
+  const auto each = static_cast<double>(split ? 1 : times.repeat);
   const double host = each * host_excess(times, kinds, in_pair);
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < piece; ++i) first += static_cast<std::size_t>(pieces[i].repeat);
   for (long i = 0; i < tasks; ++i) {
+    if (gather) {
+      compute(TaskKind::meet, work, piece, 0.0);
+      wait(last_, gathers[first + static_cast<std::size_t>(i)]);
+    }
     for (const auto kind : kinds) {
       const Costs one(times_of(times, kind), slowdown(in_pair), in_pair);
       Costs all;
@@ -158,20 +166,14 @@ void StepGraph::add_piece(Work work, std::size_t piece, std::span<const TaskKind
       emit(kind, work, piece, options_.per_layer ? one : all);
     }
     compute(TaskKind::host, work, piece, host);
-  }
-  if (reduces(kinds) && last_of_lane(work)) {
-    add_bucket(work, piece);
+    if (reduce) add_bucket(work, piece);
   }
 }
 
 void StepGraph::add_bucket(Work work, std::size_t piece) {
-  const auto& of = stage(work);
-  const double seconds = of.gradient_reduce.raw() * plan_.dp_overlap;
-  if (seconds > 0) {
-    join();
-    buckets_[rank_].push_back(
-        {last_, seconds / static_cast<double>(of.pieces.size()), work, piece});
-  }
+  join();
+  const double seconds = stage(work).gradient_reduce.raw() * plan_.dp_overlap;
+  buckets_[rank_].push_back({last_, seconds * share(work, piece), work, piece});
 }
 
 // A task on the compute stream; it waits for the communication before it.

@@ -68,6 +68,7 @@ class Planner {
   void set_host(PieceTimes& times, const Layer& layer, bool again) const;
   bool recomputed(const Operator& op, bool again) const;
   StageTimes stage(const StageLayout& layout, KindSeconds& seconds);
+  [[nodiscard]] double table() const;
   const Piece& embedding();
   const Piece& head();
   const Piece& mtp();
@@ -226,7 +227,9 @@ const Piece& Planner::layer_piece(const Layer& layer, bool again) {
                   workloads::layer_backward(s_.model, layer, context_), again,
                   report_ ? name : std::string());
   set_host(p.times, layer, again && s_.train.recompute == Recompute::full);
-  add_fsdp(p.times, p.seconds, layer_parameters(s_.model, s_.parallelism, layer));
+  const StageParameters parameters = layer_parameters(s_.model, s_.parallelism, layer);
+  p.times.parameters = parameters.total();
+  add_fsdp(p.times, p.seconds, parameters);
   known_.push_back({&layer, again, std::move(p)});
   return known_.back().piece;
 }
@@ -291,10 +294,17 @@ StageTimes Planner::stage(const StageLayout& layout, KindSeconds& seconds) {
   return out;
 }
 
+/// Parameters of the embedding or the head on the rank.
+double Planner::table() const {
+  return static_cast<double>(s_.model.hidden) * static_cast<double>(s_.model.vocab) /
+         static_cast<double>(s_.parallelism.tp);
+}
+
 const Piece& Planner::embedding() {
   if (!embedding_) {
     embedding_ = piece("embedding", workloads::embedding_forward(s_.model, context_),
                        workloads::embedding_backward(s_.model, context_), false, "embedding");
+    embedding_->times.parameters = table();
   }
   return *embedding_;
 }
@@ -303,6 +313,7 @@ const Piece& Planner::head() {
   if (!head_) {
     head_ = piece("head", workloads::head_forward(s_.model, context_),
                   workloads::head_backward(s_.model, context_), false, "head");
+    head_->times.parameters = s_.model.tied_embeddings && s_.parallelism.pp == 1 ? 0 : table();
   }
   return *head_;
 }
@@ -312,7 +323,9 @@ const Piece& Planner::mtp() {
     mtp_ = piece("mtp", workloads::mtp_forward(s_.model, context_),
                  workloads::mtp_backward(s_.model, context_), s_.train.recompute == Recompute::full,
                  "mtp");
-    set_host(mtp_->times, workloads::mtp_layer(s_.model), false);
+    const Layer& layer = workloads::mtp_layer(s_.model);
+    set_host(mtp_->times, layer, false);
+    mtp_->times.parameters = layer_parameters(s_.model, s_.parallelism, layer).total();
   }
   return *mtp_;
 }

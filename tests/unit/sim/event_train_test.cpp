@@ -81,9 +81,10 @@ TEST_CASE("event training: a single rank takes the sum of what it does") {
   // Forward: 1.0 + 0.1 + 0.2 = 1.3. Backward: recompute 0.3, input gradient
   // max(1.1, 1.5) + 0.3 = 1.8, weight 0.9: 3.0, but the host takes 3.2. Two layers, 12
   // micro-batches: 24 · 4.5 = 108, host 12 · 0.02, the
-  // first beside the gather. Gather 0.2 exposed, then 0.2 before the first forward. Reduce 0.7 ·
-  // 0.8 after the last weight gradient of the only piece, then 0.24. Optimizer 0.25, host 0.3.
-  const double expected = 108 + 0.22 + 0.2 + 0.2 + 0.56 + 0.24 + 0.25 + 0.3;
+  // first beside the gather. Gather 0.2 exposed, then 0.1 before the first layer, the other layer's
+  // behind it. Reduce: of 0.7 · 0.8 the second layer's half goes beside the first one's backward,
+  // 0.28 after it, then 0.24. Optimizer 0.25, host 0.3.
+  const double expected = 108 + 0.22 + 0.2 + 0.1 + 0.28 + 0.24 + 0.25 + 0.3;
   CHECK(step(plan) == doctest::Approx(expected).epsilon(1e-9));
 }
 

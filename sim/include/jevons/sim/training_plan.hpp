@@ -39,6 +39,9 @@ struct PieceTimes {
   PassTimes forward, backward_input, backward_weight, recompute;
   long repeat = 1;   ///< identical pieces in a row
   Bytes activation;  ///< kept from the forward to the backward, per micro-batch
+  /// Of one of them, on the rank: its share of the stage's gradient reduce and parameter gather.
+  /// None known in a stage: equal shares.
+  double parameters = 0;
 };
 
 /// A model stage (virtual stage: chunk · pp + rank; DualPipe: the stage along one direction).

@@ -19,7 +19,7 @@ namespace {
 constexpr int kMaxBases = 8;
 
 /// Contract section 5, in its order.
-constexpr std::array<std::string_view, 29> kStacks{"megatron-2021",
+constexpr std::array<std::string_view, 30> kStacks{"megatron-2021",
                                                    "megatron-deepspeed",
                                                    "nanotron",
                                                    "deepseek-2024",
@@ -40,6 +40,7 @@ constexpr std::array<std::string_view, 29> kStacks{"megatron-2021",
                                                    "vllm-0.18",
                                                    "trtllm-1.0",
                                                    "trtllm-1.2",
+                                                   "trtllm-1.2-balanced",
                                                    "sglang-2025",
                                                    "sglang-2026",
                                                    "rocm-vllm-0.10",

@@ -188,14 +188,23 @@ void read_batching(ScenarioReader& in, ObjectReader& serve, sim::ServeSpec& spec
   const long sequences = std::max(256L, static_cast<long>(std::min(users, 1e9)));
   spec.max_batch_sequences =
       static_cast<double>(serve.integer_or("max_batch_sequences", sequences, 1, 1000000000));
+  // Every data-parallel rank has a scheduler of its own.
+  const workloads::Parallelism& l = in.out.parallelism;
+  const long ranks = spec.mode == ServeMode::disaggregated ? 1
+                     : spec.attention_dp                   ? l.tp * l.dp
+                                                           : l.dp;
+  const long tokens = 8192 * std::max(1L, ranks);
   spec.max_batch_tokens =
-      static_cast<double>(serve.integer_or("max_batch_tokens", 8192, 1, 1000000000000));
+      static_cast<double>(serve.integer_or("max_batch_tokens", tokens, 1, 1000000000000));
   spec.chunked_prefill = serve.boolean_or("chunked_prefill", true);
   if (spec.mode == ServeMode::static_batch) return;
   if (!has_sequences)
     in.took("/serve/max_batch_sequences", static_cast<double>(sequences),
             "default: 256, or the users of a closed loop");
-  if (!has_tokens) in.took("/serve/max_batch_tokens", 8192, "default");
+  if (!has_tokens) {
+    in.took("/serve/max_batch_tokens", static_cast<double>(tokens),
+            "default: 8,192 for each data-parallel rank");
+  }
 }
 
 Json pool_json(const sim::Pool& pool) {

@@ -124,9 +124,15 @@ ValidationStatistics statistics(std::span<const ValidationRow> rows) {
 
 Validation validate(std::span<const TruthCase> cases, const hwmodels::Catalogue& catalogue,
                     const ValidationOptions& options) {
+  Validation validation;
   std::vector<const TruthCase*> wanted;
   for (const TruthCase& truth : cases) {
-    if (selected(truth, options.group_prefixes)) wanted.push_back(&truth);
+    if (!selected(truth, options.group_prefixes)) continue;
+    if (truth.set_aside.empty()) {
+      wanted.push_back(&truth);
+    } else {
+      ++validation.set_aside[truth.set_aside];
+    }
   }
   std::vector<std::vector<ValidationRow>> results(wanted.size());
   std::atomic<std::size_t> next{0};
@@ -141,7 +147,6 @@ Validation validate(std::span<const TruthCase> cases, const hwmodels::Catalogue&
       });
     }
   }
-  Validation validation;
   std::map<std::string, std::vector<ValidationRow>> metrics, groups;
   for (const auto& rows : results) {
     for (const ValidationRow& row : rows) {

@@ -7,7 +7,10 @@
 //   f     = share of a request's life in service spent decoding,  B = n f
 //   TPOT  = t_dec / gain + (n − 1) inc f / (O − 1)
 //   TTFT  = t_front + inc m + 1.5 t_dec (+ the queue when c > n, + c inc / (2 W) in a run of W =
-//           requests / c waves that starts cold with c requests at once)
+//           requests / c waves that starts cold with c requests at once; the queue's mean over such
+//           a run is 1 - 1/(2 W) of the steady one)
+//   Stacks that balance attention data parallelism collect up to one prompt a rank: m no less than
+//   min(ranks, X N t_dec), N the steps a prompt may be held back; it waits (m - 1) / (2 X).
 //   E2E   = TTFT + (O − 1) TPOT,  X = n / E2E                                       (fixed point)
 // Source: operators-communication-engines 3.3, which has m = 1; its event simulation agrees to
 // -0.8 % median, 2.9 % P90. Known error against measurements: TPOT 5 % median.
@@ -53,6 +56,7 @@ struct Loop {
 
 struct PromptCost {
   double inc = 0, together = 1;  ///< seconds per prompt; prompts sharing a step
+  double wait = 0;               ///< for the other ranks' prompts
   StepWork work;
 };
 
@@ -62,14 +66,28 @@ StepWork minus(const StepWork& a, const StepWork& b) {
   return d;
 }
 
+/// Prompts that stacks which balance attention data parallelism collect: they hold a prompt back,
+/// up to so many steps, until every rank has one to work on.
+double collected(const Scenario& scenario, const DecodeEngine& engine, double rate,
+                 const StepWork& decode) {
+  const double steps = scenario.stack.at("serve_balance_wait_steps");
+  if (steps <= 0 || !scenario.serve.attention_dp) return 1;
+  return std::clamp(rate * steps * decode.time_s, 1.0, engine.model().data_ranks());
+}
+
 /// What one prompt adds to the steps it takes, when `rate` prompts arrive per second.
-PromptCost prompt_cost(const ServeSpec& spec, DecodeEngine& engine, const MeanLengths& len,
+PromptCost prompt_cost(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
                        double batch, double rate, const StepWork& decode) {
+  const ServeSpec& spec = scenario.serve;
+  const double least = collected(scenario, engine, rate, decode);
   const double budget = std::max(1.0, spec.max_batch_tokens - batch);
   const double chunks =
       spec.chunked_prefill ? std::max(1.0, std::ceil(len.computed / budget - 1e-9)) : 1.0;
   const double most = std::max(1.0, std::floor(budget / len.computed));
   PromptCost cost;
+  cost.together = std::min(least, most);
+  // The first to be collected waits for the last, on average half of that.
+  cost.wait = rate > 0 ? (cost.together - 1) / (2 * rate) : 0;
   for (int pass = 0; pass < 3; ++pass) {
     const double m = chunks > 1 ? 1.0 : cost.together;
     const StepWork with = engine.step({.sequences = batch,
@@ -80,7 +98,8 @@ PromptCost prompt_cost(const ServeSpec& spec, DecodeEngine& engine, const MeanLe
     cost.work = minus(with, decode) * (chunks / m);
     cost.inc = std::max(0.0, cost.work.time_s);
     if (chunks > 1) break;
-    const double next = std::clamp(rate * with.time_s, 1.0, std::min(most, std::max(1.0, batch)));
+    const double next =
+        std::clamp(std::max(rate * with.time_s, least), 1.0, std::min(most, std::max(1.0, batch)));
     if (std::abs(next - cost.together) < 0.01 * next) break;
     cost.together = next;
   }
@@ -118,12 +137,12 @@ Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengt
     loop.batch = std::max(n * f, std::min(n, 0.05));
     loop.decode = engine.step({.sequences = loop.batch, .context = len.context()});
     const PromptCost prompt =
-        prompt_cost(scenario.serve, engine, len, loop.batch, loop.rate, loop.decode);
+        prompt_cost(scenario, engine, len, loop.batch, loop.rate, loop.decode);
     loop.inc = prompt.inc;
     loop.prompt = prompt.work;
     loop.tpot = loop.decode.time_s / engine.gain() + (n - 1) * prompt.inc * f / later;
     // Its own step, and on average half of the one under way.
-    loop.ttft = scenario.stack.at("serve_front_s") + prompt.inc * prompt.together +
+    loop.ttft = scenario.stack.at("serve_front_s") + prompt.wait + prompt.inc * prompt.together +
                 1.5 * loop.decode.time_s;
     const double life = loop.ttft + later * loop.tpot;
     const double next = later * loop.tpot / life;
@@ -249,7 +268,10 @@ ServeOutcome estimate_aggregated(const Scenario& scenario, Instance& instance) {
     // All wait at t = 0: request i starts when i of them have been let in.
     out.ttft.mean += std::max(0.0, (users - n) / loop.rate / 2) + n * loop.inc / 2;
   } else {
-    out.ttft.mean += users / loop.rate - (loop.ttft + later);  // queue of those beyond n
+    // Queue of those beyond n. In a run of W waves the first one finds it shorter: all arrive at
+    // once and the i-th waits for the i before it.
+    const double steady = users / loop.rate - (loop.ttft + later);
+    out.ttft.mean += steady * (waves >= 1 ? 1 - 1 / (2 * waves) : 1);
     if (waves >= 1) {
       out.ttft.mean += n * loop.inc / (2 * waves);
       out.warnings.push_back({"cold_start",

@@ -49,7 +49,10 @@ ServeMemory serve_memory(const Scenario& scenario, const StepModel& model,
                          const StepLayout& layout) {
   const hwmodels::Stack& stack = scenario.stack;
   ServeMemory m;
-  const double memory = scenario.cluster.accelerator.require("memory_bytes");
+  // Engines take their share of what the driver reports, which is more than the label says.
+  const hwmodels::Accelerator& chip = scenario.cluster.accelerator;
+  const double label = chip.require("memory_bytes");
+  const double memory = chip.find("driver_reported_memory_bytes").value_or(label);
   m.capacity = Bytes(memory * stack.at("serve_memory_fraction"));
   m.weights = model.weights();
   m.data_ranks = model.data_ranks();

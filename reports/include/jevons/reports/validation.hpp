@@ -17,7 +17,8 @@ namespace jevons::reports {
 /// One measured fact of a truth file, not yet run.
 struct TruthCase {
   std::string file, id, group, source;
-  std::string scenario;  ///< JSON text of the scenario
+  std::string scenario;   ///< JSON text of the scenario
+  std::string set_aside;  ///< why the row is kept but not scored; empty otherwise
   struct Fact {
     std::string metric;
     double value = 0;  ///< flags as 0 or 1
@@ -52,6 +53,7 @@ struct Validation {
   std::vector<ValidationRow> rows;  ///< in file order
   ValidationStatistics overall;
   std::map<std::string, ValidationStatistics> by_metric, by_group;
+  std::map<std::string, long> set_aside;  ///< reason and how many cases it took out
 };
 
 struct ValidationOptions {

@@ -180,14 +180,21 @@ class Arguments {
                        "rows did not set");
     output(validate, true, false);
     fail_if(validate, "Exit 1 if e.g. 'median>8%', 'each group:p90>30%' or 'failures>0' holds");
-    CLI::App* fit = verb("fit", "Fit kernel constants of one accelerator to measured operators");
+    CLI::App* fit = verb("fit",
+                         "Fit constants: kernels of one accelerator to measured operators, its "
+                         "power to watts in service, or a serving stack to its runs");
     inputs(fit, "Truth files (jevons.truth/1)", true);
-    fit->add_option("--hw", o_.hardware, "The accelerator: preset or SKU file")->required();
+    fit->add_option("--hw", o_.hardware, "The accelerator: preset or SKU file");
+    fit->add_option("--stack", o_.stack, "The serving stack, or * for what all of them share");
+    fit->add_option("--metric", o_.metrics,
+                    "Serving rows: only metrics that begin with this (repeatable); "
+                    "power_w_per_accelerator fits power constants of --hw")
+        ->allow_extra_args(false);
     fit->add_option("--constant", o_.constants,
                     "Constant to fit (repeatable, at most eight; default: those that lower the "
                     "error most)")
         ->allow_extra_args(false);
-    fit->add_option("--out", o_.out, "Write the SKU file with the constants in it, or -")
+    fit->add_option("--out", o_.out, "Write the SKU or stack file with the constants in it, or -")
         ->type_name("FILE");
     fit->add_flag("-q,--quiet", o_.quiet, "No table");
     CLI::App* report = verb("report", "Render saved results (or run scenarios) again");

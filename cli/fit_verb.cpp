@@ -6,8 +6,12 @@
 #include "jevons/core/error.hpp"
 #include "jevons/hwmodels/catalogue.hpp"
 #include "jevons/reports/fit_report.hpp"
+#include "jevons/reports/serving_fit.hpp"
 
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <span>
 
 namespace jevons::cli {
 namespace {
@@ -21,11 +25,55 @@ Json sku_document(const std::string& accelerator, const hwmodels::Catalogue& cat
   return parse_json(hwmodels::data_file(path), path);
 }
 
+bool fits_power(const Options& options) {
+  return std::find(options.metrics.begin(), options.metrics.end(), "power_w_per_accelerator") !=
+         options.metrics.end();
+}
+
+/// A stack, or the power of a chip.
+sim::FitResult fit_serving(const Options& options, const reports::FitInput& input) {
+  return options.stack.empty()
+             ? reports::fit_power(options.hardware.front(), options.constants, input)
+             : reports::fit_stack(options.stack, options.constants, input);
+}
+
+int serving_verb(const Options& options, std::span<const reports::TruthCase> cases,
+                 const std::string& from) {
+  const ResultOutputs claims(options);
+  std::optional<OutputFile> file;
+  if (options.out) file.emplace("--out", *options.out);
+  const hwmodels::Catalogue catalogue;
+  const reports::FitInput input = reports::serving_fit_input(cases, catalogue, options.metrics);
+  const sim::FitResult result = fit_serving(options, input);
+  if (file) {
+    const std::string shared = options.stack == reports::kAllStacks ? "_serve" : options.stack;
+    const std::string path = "stacks/" + shared + ".json";
+    const Json document = options.stack.empty() ? sku_document(options.hardware.front(), catalogue)
+                                                : parse_json(hwmodels::data_file(path), path);
+    file->write(dump(reports::fitted_document(document, result, from)));
+  }
+  if (claims.wants_table() && (!options.out || *options.out != "-"))
+    print(reports::fit_to_text(result));
+  for (const std::string& refused : input.refused) note("left out: " + refused + "\n");
+  return 0;
+}
+
 }  // namespace
 
 int fit_verb(const Options& options) {
-  if (options.hardware.size() != 1) {
-    throw Error(ErrorKind::usage, "fit", "--hw names the one accelerator to fit");
+  if (options.stack.empty() && options.hardware.size() != 1) {
+    throw Error(ErrorKind::usage, "fit", "--hw names the one accelerator to fit",
+                "or --stack the serving stack");
+  }
+  if (!options.stack.empty() || fits_power(options)) {
+    std::vector<reports::TruthCase> cases;
+    std::string from;
+    for (const std::string& input : options.inputs) {
+      const std::vector<reports::TruthCase> more = reports::read_truth(input);
+      cases.insert(cases.end(), more.begin(), more.end());
+      from += (from.empty() ? "" : ", ") + input;
+    }
+    return serving_verb(options, cases, from);
   }
   const ResultOutputs claims(options);
   std::optional<OutputFile> sku_file;

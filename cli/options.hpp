@@ -35,6 +35,8 @@ struct Options {
   std::vector<std::string> hardware;   ///< compare
   std::vector<std::string> groups;     ///< validate
   std::vector<std::string> constants;  ///< fit
+  std::vector<std::string> metrics;    ///< fit
+  std::string stack;                   ///< fit
   bool cross = false;                  ///< validate
   PlanOptions plan;
   unsigned threads = 0;

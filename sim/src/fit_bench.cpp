@@ -1,6 +1,7 @@
 #include "fit_bench.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/sim/run.hpp"
 #include "jevons/sim/training.hpp"
 
 #include <algorithm>
@@ -11,7 +12,7 @@ namespace {
 
 bool same(const FitBench::Group& group, const Scenario& s) {
   if (group.task != s.task) return false;
-  if (s.task == Task::train) {  // every sample brings its own cluster
+  if (s.task != Task::op) {  // every sample brings its own cluster
     return group.cluster.accelerator.id == s.cluster.accelerator.id && group.stack.id == s.stack.id;
   }
   const hwmodels::Cluster& a = group.cluster;
@@ -38,23 +39,37 @@ double predicted_step(const Scenario& s, const std::string& metric) {
   return metric == "tokens_per_s" ? rate : rate / static_cast<double>(s.cluster.count);
 }
 
-void check(const FitSample& sample) {
-  const bool known = sample.scenario != nullptr;
-  const bool op = known && sample.scenario->task == Task::op;
-  if (!op && !(known && sample.scenario->task == Task::train)) {
-    throw bad_input(sample.id, "only operators and training steps can be fitted",
-                    "give a scenario of task 'op' or 'train'");
+double predicted_serving(const Scenario& s, const std::string& metric, double activity_scale) {
+  RunOptions options;
+  options.activity_scale = activity_scale;
+  return run_serve(s, options).metrics.number(metric).value_or(0);
+}
+
+const char* allowed_metrics(Task task) {
+  switch (task) {
+    case Task::op: return "allowed: time_s, achieved_flops_per_s, achieved_bytes_per_s";
+    case Task::train: return "allowed: step_time_s, tokens_per_s, tokens_per_s_per_accelerator";
+    case Task::serve: break;
   }
+  return "allowed: time per token or to the first one, tokens per second, power_w_per_accelerator";
+}
+
+void check(const FitSample& sample) {
+  if (sample.scenario == nullptr) throw bad_input(sample.id, "a sample without a scenario");
   if (!fittable_metric(sample.scenario->task, sample.metric)) {
     throw bad_input(sample.id, "cannot fit the metric '" + sample.metric + "'",
-                    op ? "allowed: time_s, achieved_flops_per_s, achieved_bytes_per_s"
-                       : "allowed: step_time_s, tokens_per_s, tokens_per_s_per_accelerator");
+                    allowed_metrics(sample.scenario->task));
   }
 }
 
 }  // namespace
 
 bool fittable_metric(Task task, std::string_view metric) {
+  if (task == Task::serve) {
+    return metric.starts_with("tpot_") || metric.starts_with("ttft_") ||
+           metric.starts_with("output_tokens_per_s") || metric.starts_with("total_tokens_per_s") ||
+           metric == "power_w_per_accelerator";
+  }
   if (task == Task::train) {
     return metric == "step_time_s" || metric == "tokens_per_s" ||
            metric == "tokens_per_s_per_accelerator";
@@ -63,9 +78,14 @@ bool fittable_metric(Task task, std::string_view metric) {
 }
 
 FitBench::FitBench(std::span<const FitSample> samples) : samples_(samples) {
+  scales_.assign(samples.size(), 1.0);
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const FitSample& sample = samples[i];
     check(sample);
+    if (sample.output_rate > 0) {
+      const double now = predicted_serving(*sample.scenario, "output_tokens_per_s", 1);
+      if (now > 0) scales_[i] = sample.output_rate / now;
+    }
     auto found = std::find_if(groups_.begin(), groups_.end(),
                               [&](const Group& g) { return same(g, *sample.scenario); });
     if (found == groups_.end()) {
@@ -80,12 +100,13 @@ FitBench::FitBench(std::span<const FitSample> samples) : samples_(samples) {
 bool FitBench::in_scope(const Group& group, const std::string& scope) {
   const hwmodels::Accelerator& chip = group.cluster.accelerator;
   if (scope.empty() || scope == chip.id || scope == chip.generation) return true;
-  return group.task == Task::train && scope == kStackScope + group.stack.id;
+  if (group.task == Task::op) return false;
+  return scope == kStackScope + group.stack.id || scope == kStackScope + "*";
 }
 
 void FitBench::residuals(const Group& group, std::span<const FittedConstant> constants,
                          std::span<double> out) const {
-  if (group.task == Task::train) {
+  if (group.task != Task::op) {
     step_residuals(group, constants, out);
     return;
   }
@@ -110,10 +131,17 @@ void FitBench::step_residuals(const Group& group, std::span<const FittedConstant
       if (!in_scope(group, constant.scope)) continue;
       const Sourced value{constant.after, {"fit", Mark::derived}, ""};
       const bool of_stack = constant.scope.starts_with(kStackScope);
+      const std::vector<std::string>& own = scenario.stack.own_constants;
+      if (constant.scope == kStackScope + "*" &&
+          std::find(own.begin(), own.end(), constant.name) != own.end()) {
+        continue;  // shared by those that have none of their own
+      }
       (of_stack ? scenario.stack.constants : scenario.cluster.accelerator.constants)
           .set(constant.name, value);
     }
-    const double value = predicted_step(scenario, samples_[i].metric);
+    const double value = group.task == Task::serve
+                             ? predicted_serving(scenario, samples_[i].metric, scales_[i])
+                             : predicted_step(scenario, samples_[i].metric);
     out[i] = std::log(std::max(value, 1e-300) / samples_[i].measured);
   }
 }

@@ -11,8 +11,7 @@ namespace jevons::sim {
 
 class FitBench {
  public:
-  /// Throws Error(bad_input) on a sample that is no operator or training step, or an unknown
-  /// metric.
+  /// Throws Error(bad_input) on a metric that cannot be fitted.
   explicit FitBench(std::span<const FitSample> samples);
 
   /// Whether a constant of this scope bears on the group's chip.
@@ -34,6 +33,7 @@ class FitBench {
   void step_residuals(const Group& group, std::span<const FittedConstant> constants,
                       std::span<double> out) const;
   std::span<const FitSample> samples_;
+  std::vector<double> scales_;  ///< RunOptions::activity_scale of each
   std::vector<Group> groups_;
 };
 

@@ -47,7 +47,7 @@ ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution
   return estimate_aggregated(scenario, instance);
 }
 
-Result run_disaggregated(const Scenario& scenario) {
+Result run_disaggregated(const Scenario& scenario, double activity_scale) {
   Result result;
   result.scenario = scenario;
   if (!scenario.serve.prefill || !scenario.serve.decode) {
@@ -64,7 +64,8 @@ Result run_disaggregated(const Scenario& scenario) {
     return result;
   }
   const ServeOutcome outcome = estimate_disaggregated(scenario, prefill, decode);
-  write_serve_metrics(scenario, outcome, decode.memory, decode.engine.gain(), result);
+  write_serve_metrics(scenario, outcome, decode.memory, decode.engine.gain(), activity_scale,
+                      result);
   list_operators(scenario, outcome, prefill, decode, result);
   return result;
 }
@@ -72,7 +73,9 @@ Result run_disaggregated(const Scenario& scenario) {
 }  // namespace
 
 Result run_serve(const Scenario& scenario, const RunOptions& options) {
-  if (scenario.serve.mode == ServeMode::disaggregated) return run_disaggregated(scenario);
+  if (scenario.serve.mode == ServeMode::disaggregated) {
+    return run_disaggregated(scenario, options.activity_scale);
+  }
   Result result;
   result.scenario = scenario;
   Instance instance(scenario, scenario.parallelism);
@@ -82,7 +85,8 @@ Result run_serve(const Scenario& scenario, const RunOptions& options) {
     return result;
   }
   const ServeOutcome outcome = outcome_of(scenario, instance, options.resolution);
-  write_serve_metrics(scenario, outcome, instance.memory, instance.engine.gain(), result);
+  write_serve_metrics(scenario, outcome, instance.memory, instance.engine.gain(),
+                      options.activity_scale, result);
   list_operators(scenario, outcome, instance, instance, result);
   return result;
 }

@@ -10,7 +10,8 @@
 //           requests / c waves that starts cold with c requests at once; the queue's mean over such
 //           a run is 1 - 1/(2 W) of the steady one)
 //   Stacks that balance attention data parallelism collect up to one prompt a rank: m no less than
-//   min(ranks, X N t_dec), N the steps a prompt may be held back; it waits (m - 1) / (2 X).
+//   min(R H_R, X N t_dec) for R ranks, N the steps a prompt may be held back; it waits
+//   (m - 1) / (2 X) for the others.
 //   E2E   = TTFT + (O − 1) TPOT,  X = n / E2E                                       (fixed point)
 // Source: operators-communication-engines 3.3, which has m = 1; its event simulation agrees to
 // -0.8 % median, 2.9 % P90. Known error against measurements: TPOT 5 % median.
@@ -67,12 +68,16 @@ StepWork minus(const StepWork& a, const StepWork& b) {
 }
 
 /// Prompts that stacks which balance attention data parallelism collect: they hold a prompt back,
-/// up to so many steps, until every rank has one to work on.
+/// up to so many steps, until every rank has one to work on. A prompt goes where a sequence has
+/// ended: all of R ranks have one after R (1 + 1/2 + ... + 1/R) arrivals.
 double collected(const Scenario& scenario, const DecodeEngine& engine, double rate,
                  const StepWork& decode) {
   const double steps = scenario.stack.at("serve_balance_wait_steps");
   if (steps <= 0 || !scenario.serve.attention_dp) return 1;
-  return std::clamp(rate * steps * decode.time_s, 1.0, engine.model().data_ranks());
+  const double ranks = engine.model().data_ranks();
+  double all = 0;
+  for (double k = 1; k <= ranks; ++k) all += ranks / k;
+  return std::clamp(rate * steps * decode.time_s, 1.0, std::max(1.0, all));
 }
 
 /// What one prompt adds to the steps it takes, when `rate` prompts arrive per second.

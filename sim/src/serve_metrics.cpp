@@ -26,8 +26,9 @@ void put_rate(Metrics& metrics, const std::string& name, double rate, double acc
   metrics.set(name + "_per_accelerator", rate / accelerators);
 }
 
-Activity activity_of(const Scenario& scenario, const StepWork& work) {
-  const double busy = work.time_s > 0 ? std::min(1.0, work.time_s) : 1.0;
+Activity activity_of(const Scenario& scenario, const StepWork& done, double scale) {
+  const double busy = done.time_s > 0 ? std::min(1.0, done.time_s) : 1.0;
+  const StepWork work = done * scale;
   // Rates while busy, as the power model wants them.
   return {.flops_per_s = work.flops / busy,
           .format = scenario.precision.gemm,
@@ -41,7 +42,7 @@ struct DeploymentPower {
 };
 
 std::optional<DeploymentPower> put_power(const Scenario& scenario, const ServeOutcome& out,
-                                         double accelerators, Result& result) {
+                                         double accelerators, double scale, Result& result) {
   if (!power_known(scenario.cluster)) {
     result.warnings.push_back(
         {"no_power", "the accelerator's tdp_w is not known: no watts", "/cluster/accelerator"});
@@ -49,7 +50,8 @@ std::optional<DeploymentPower> put_power(const Scenario& scenario, const ServeOu
   }
   DeploymentPower sum;
   const auto add = [&](const StepWork& work, double count) {
-    const PowerEstimate p = power(activity_of(scenario, work), scenario.cluster, scenario.power);
+    const PowerEstimate p =
+        power(activity_of(scenario, work, scale), scenario.cluster, scenario.power);
     sum.chip += p.chip.raw() * count / accelerators;
     sum.it += p.it.raw() * count / accelerators;
     sum.facility += p.facility.raw() * count / accelerators;
@@ -146,7 +148,8 @@ double goodput(const ServeSpec& spec, const ServeOutcome& out) {
 }  // namespace
 
 void write_serve_metrics(const Scenario& scenario, const ServeOutcome& out,
-                         const ServeMemory& memory, double gain, Result& result) {
+                         const ServeMemory& memory, double gain, double activity_scale,
+                         Result& result) {
   const auto accelerators = static_cast<double>(scenario.cluster.count);
   Metrics& m = result.metrics;
   put_rate(m, "output_tokens_per_s", out.output_per_s, accelerators);
@@ -173,7 +176,7 @@ void write_serve_metrics(const Scenario& scenario, const ServeOutcome& out,
   m.set("parameters_total", counts.parameters_total);
   m.set("parameters_active", counts.parameters_active);
   if (scenario.serve.speculation) m.set("accepted_tokens_per_step", gain);
-  const auto watts = put_power(scenario, out, accelerators, result);
+  const auto watts = put_power(scenario, out, accelerators, activity_scale, result);
   put_money(scenario, out, accelerators, watts ? watts->it : 0.0, result);
   result.warnings.insert(result.warnings.end(), out.warnings.begin(), out.warnings.end());
   result.breakdown.insert(result.breakdown.end(), out.breakdown.begin(), out.breakdown.end());

@@ -70,6 +70,7 @@ struct Instance {
 [[nodiscard]] ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance);
 
 void write_serve_metrics(const Scenario& scenario, const ServeOutcome& outcome,
-                         const ServeMemory& memory, double gain, Result& result);
+                         const ServeMemory& memory, double gain, double activity_scale,
+                         Result& result);
 
 }  // namespace jevons::sim

@@ -17,21 +17,23 @@
 
 namespace jevons::sim {
 
-/// One measured operator or training step. `scenario` must outlive the fit and have the task op or
-/// train.
+/// One measured operator, training step or serving run. `scenario` must outlive the fit.
 struct FitSample {
   std::string id;
   const Scenario* scenario = nullptr;
   std::string metric;  ///< see fittable_metric()
   double measured = 0;
   std::string group;  ///< of the truth file; for cross_validate()
+  /// Serving, power: measured output tokens/s of the row; 0: the predicted ones are taken.
+  double output_rate = 0;
 };
 
 /// Operators: "time_s", "achieved_flops_per_s", "achieved_bytes_per_s"; training steps:
-/// "step_time_s", "tokens_per_s", "tokens_per_s_per_accelerator".
+/// "step_time_s", "tokens_per_s", "tokens_per_s_per_accelerator"; serving: "tpot_...", "ttft_...",
+/// "output_tokens_per_s...", "total_tokens_per_s...", "power_w_per_accelerator".
 [[nodiscard]] bool fittable_metric(Task task, std::string_view metric);
 
-/// Scope of a stack's constant: this and the stack's id.
+/// Scope of a stack's constant: this and the stack's id, or "*": every stack without its own.
 inline const std::string kStackScope = "stack ";
 
 /// A constant to be fitted, and whose it is.

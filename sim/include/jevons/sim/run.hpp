@@ -14,6 +14,9 @@ struct RunOptions {
   bool full_cluster = false;
   /// With full_cluster: standard deviation of the chips' speeds, drawn from the scenario's seed.
   double speed_spread = 0;
+  /// Serving: what the power model takes the work per second times. Calibration of power constants
+  /// gives measured over predicted throughput, so that they do not make up for an error of time.
+  double activity_scale = 1;
 };
 
 /// Throws Error. "Does not fit" is not an error: `infeasible` of the result says so.

@@ -45,6 +45,12 @@ class Arguments {
     sub->callback([this, name] { o_.verb = name; });
     return sub;
   }
+  void how_closely(CLI::App* sub) {
+    CLI::Option* event =
+        sub->add_flag("--event", o_.event, "Play the events, also where a closed form is the rule");
+    sub->add_flag("--analytic", o_.analytic, "Closed forms instead of events, as searches use them")
+        ->excludes(event);
+  }
   void inputs(CLI::App* sub, const std::string& what, bool required) {
     sub->add_option("input", o_.inputs, what)->required(required);
   }
@@ -105,13 +111,21 @@ class Arguments {
       fail_if(sub, "Exit 1 if METRIC>VALUE (or >=, <, <=) holds, e.g. cost_usd>6e6");
       sub->add_flag("--operators", o_.all_operators, "Every operator in the table");
       if (std::string(run.name) == "roofline") add_task(sub);
+      if (std::string(run.name) != "roofline") how_closely(sub);
       if (std::string(run.name) == "train") {
-        sub->add_flag("--event", o_.event, "Play the events of a step instead of the closed forms");
+        CLI::Option* full =
+            sub->add_flag("--full-cluster", o_.full_cluster,
+                          "Play every pipeline rank of every replica, not one replica for all");
+        sub->add_option("--chip-spread", o_.chip_spread,
+                        "With --full-cluster: standard deviation of the chips' speeds, e.g. 0.02")
+            ->check(CLI::Range(0.0, 1.0))
+            ->needs(full);
         sub->add_option("--trace", o_.trace, "Write one step as a trace for ui.perfetto.dev")
             ->type_name("FILE");
       }
     }
     CLI::App* compare = verb("compare", "The same work over several accelerators");
+    how_closely(compare);
     inputs(compare, "Scenario file, - for standard input, or model preset", false);
     compare->add_option("--hw", o_.hardware, "Accelerators, comma-separated; the first is 1.00")
         ->delimiter(',')
@@ -121,6 +135,7 @@ class Arguments {
     output(compare, false, true);
     plan();
     CLI::App* explain = verb("explain", "How each number of a run came about");
+    how_closely(explain);
     inputs(explain, "Scenario file, - for standard input, or model preset", false);
     scenario(explain, "tso");
     add_task(explain);
@@ -174,7 +189,7 @@ class Arguments {
         ->allow_extra_args(false);
     validate->add_option("--threads", o_.threads, "Threads (default: all cores)");
     validate->add_flag("--markdown", o_.markdown, "The table as Markdown");
-    validate->add_flag("--event", o_.event, "Play the events instead of the closed forms");
+    how_closely(validate);
     validate->add_flag("--cross", o_.cross,
                        "Leave each group of operators out and predict it with constants that its "
                        "rows did not set");

@@ -86,7 +86,8 @@ Row run_row(const Options& options, const Json& base, const std::string& file,
   if (own_accelerator(base) != accelerator) forget_chip(document, price_flag);
   set_path(document, "cluster.accelerator", accelerator);
   try {
-    row.result = sim::run(resolve(document, file, options, catalogue));
+    row.result = sim::run(resolve(document, file, options, catalogue),
+                          {.resolution = resolution_of(options)});
     if (row.result->infeasible) row.reason = row.result->infeasible->reason;
   } catch (const Error& error) {
     // A missing figure or a layout that cannot be: this SKU's row says so. An internal error is

@@ -177,6 +177,11 @@ Json scenario_document(const Options& options, std::string_view task, std::strin
   return document;
 }
 
+sim::Resolution resolution_of(const Options& options) {
+  if (options.event) return sim::Resolution::event;
+  return options.analytic ? sim::Resolution::analytic : sim::Resolution::automatic;
+}
+
 sim::Scenario resolve(const Json& document, const std::string& file, const Options& options,
                       const hwmodels::Catalogue& catalogue) {
   if (file == kCommandLine && !document.contains("cluster")) {

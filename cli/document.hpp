@@ -5,6 +5,7 @@
 
 #include "jevons/core/json_reader.hpp"
 #include "jevons/hwmodels/catalogue.hpp"
+#include "jevons/sim/run.hpp"
 #include "jevons/sim/scenario.hpp"
 
 #include <string>
@@ -24,6 +25,8 @@ namespace jevons::cli {
 /// Error(usage) when the path leads through a value.
 void set_path(Json& document, std::string_view path, Json value);
 
+/// --event, --analytic, else what the task takes by itself.
+[[nodiscard]] sim::Resolution resolution_of(const Options& options);
 /// Reads and resolves; an error at a key that a flag gave names the flag.
 [[nodiscard]] sim::Scenario resolve(const Json& document, const std::string& file,
                                     const Options& options, const hwmodels::Catalogue& catalogue);

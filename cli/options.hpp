@@ -40,7 +40,9 @@ struct Options {
   bool cross = false;                  ///< validate
   PlanOptions plan;
   unsigned threads = 0;
-  bool markdown = false, event = false, all_operators = false, ids_only = false;
+  bool markdown = false, event = false, analytic = false, all_operators = false, ids_only = false;
+  bool full_cluster = false;               ///< train
+  double chip_spread = 0;                  ///< train --full-cluster
   bool quick = false;                      ///< calibrate, kernels
   std::optional<std::string> output, sku;  ///< calibrate -o, kernels --sku
   std::string task = "train";              ///< compare, explain: of a scenario made of flags

@@ -167,8 +167,8 @@ std::string failed_change(const Condition& condition, const sim::Result& a, cons
 
 reports::Validation cross_validate(std::span<const reports::TruthCase> cases,
                                    const hwmodels::Catalogue& catalogue, const Options& options) {
-  if (options.event || !options.groups.empty()) {
-    throw Error(ErrorKind::usage, "validate --cross", "it takes neither --event nor --group");
+  if (options.event || options.analytic || !options.groups.empty()) {
+    throw Error(ErrorKind::usage, "validate --cross", "it takes no --event, --analytic or --group");
   }
   sim::CrossOptions how;
   how.threads = options.threads;
@@ -230,7 +230,7 @@ int validate_verb(const Options& options) {
   reports::ValidationOptions how;
   how.group_prefixes = options.groups;
   how.threads = options.threads;
-  how.run.resolution = options.event ? sim::Resolution::event : sim::Resolution::analytic;
+  how.run.resolution = resolution_of(options);
   const hwmodels::Catalogue catalogue;
   const reports::Validation validation = options.cross ? cross_validate(cases, catalogue, options)
                                                        : reports::validate(cases, catalogue, how);

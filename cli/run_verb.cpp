@@ -39,7 +39,9 @@ int run_verb(const Options& options) {
   const Json document = scenario_document(options, task_of(options), file);
   const sim::Scenario scenario = resolve(document, file, options, catalogue);
   sim::RunOptions how;
-  how.resolution = options.event ? sim::Resolution::event : sim::Resolution::analytic;
+  how.resolution = resolution_of(options);
+  how.full_cluster = options.full_cluster;
+  how.speed_spread = options.chip_spread;
   const std::vector<sim::Result> results{sim::run(scenario, how)};
   if (trace) trace->write(reports::trace_to_json(sim::trace_training(scenario)));
   const bool roofline = options.verb == "roofline";
@@ -63,7 +65,7 @@ int explain_verb(const Options& options) {
   std::string file;
   const Json document = scenario_document(options, {}, file);
   const sim::Scenario scenario = resolve(document, file, options, catalogue);
-  const sim::Result result = sim::run(scenario);
+  const sim::Result result = sim::run(scenario, {.resolution = resolution_of(options)});
   print(reports::result_to_text(
       result, {.color = use_color(), .operators = options.all_operators, .formulas = true}));
   return result.infeasible ? report_infeasible(result) : 0;

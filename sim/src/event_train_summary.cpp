@@ -7,6 +7,10 @@
 
 namespace jevons::sim {
 
+namespace {
+constexpr double kRounding = 1e-12;  // of a sum of many times
+}  // namespace
+
 EventOptions full_cluster(const TrainingPlan& plan, long replicas, long chips, double spread,
                           unsigned long seed) {
   EventOptions out;
@@ -48,7 +52,8 @@ TrainingTime time_of(const TrainingTimeline& played, const TrainingPlan& plan) {
       static_cast<double>(plan.micro_batches) * plan.host_per_micro_batch + plan.host_per_step;
   out.step = played.step();
   out.host = fixed;
-  out.host_bound = Seconds(std::max(0.0, rank.host - fixed.raw()));
+  const double host = rank.host - fixed.raw();
+  out.host_bound = Seconds(host > kRounding * rank.host ? host : 0.0);
   out.exposed_comm = Seconds(rank.exposed_comm);
   out.pipeline_busy = Seconds(rank.compute) + out.exposed_comm + out.host_bound;
   out.bubble = Seconds(rank.bubble);

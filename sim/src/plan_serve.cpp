@@ -82,7 +82,7 @@ void scale_to_demand(const PlanServeRequest& request, ServePlan& plan) {
 void evaluate(const PlanServeRequest& request, ServePlan& plan) {
   Result result;
   try {
-    result = run(scenario_of(request, plan));
+    result = run(scenario_of(request, plan), {.resolution = Resolution::analytic});
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::infeasible) throw;
     plan.why_not = error.message();

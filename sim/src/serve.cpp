@@ -40,11 +40,14 @@ void list_operators(const Scenario& scenario, const ServeOutcome& outcome, Insta
 ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution resolution) {
   const Traffic::Kind kind = scenario.serve.traffic.kind;
   if (kind == Traffic::Kind::static_batch) return estimate_static(scenario, instance);
+  const bool alike = kind == Traffic::Kind::closed &&
+                     scenario.serve.input_tokens.kind == Length::Kind::fixed &&
+                     scenario.serve.output_tokens.kind == Length::Kind::fixed;
+  const bool closed =
+      resolution == Resolution::analytic || (resolution == Resolution::automatic && alike);
   // A trace has no closed form.
-  if (kind == Traffic::Kind::trace || resolution == Resolution::event) {
-    return simulate_aggregated(scenario, instance);
-  }
-  return estimate_aggregated(scenario, instance);
+  if (closed && kind != Traffic::Kind::trace) return estimate_aggregated(scenario, instance);
+  return simulate_aggregated(scenario, instance);
 }
 
 Result run_disaggregated(const Scenario& scenario, double activity_scale) {

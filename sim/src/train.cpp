@@ -45,9 +45,9 @@ Result run_train(const Scenario& scenario, const RunOptions& options) {
   Result result;
   result.scenario = scenario;
   TrainingPlanReport report = plan_training_with_report(scenario);
-  const TrainingTime time = options.resolution == Resolution::event
-                                ? play(scenario, report.plan, options, result)
-                                : closed_form(report.plan);
+  const TrainingTime time = options.resolution == Resolution::analytic
+                                ? closed_form(report.plan)
+                                : play(scenario, report.plan, options, result);
   const TrainingMemory memory = training_memory(scenario);
   detail::add_step_metrics(scenario, report, time, result);
   detail::add_step_breakdown(report, time, result);

@@ -6,10 +6,13 @@
 
 namespace jevons::sim {
 
-enum class Resolution { analytic, event };
+/// How closely to look. `automatic` is the answer a person reads: events, but closed forms where
+/// they are exact or no events are played yet: fixed batches, disaggregated pools, and a closed
+/// loop of equal requests.
+enum class Resolution { automatic, analytic, event };
 
 struct RunOptions {
-  Resolution resolution = Resolution::analytic;
+  Resolution resolution = Resolution::automatic;
   /// Training on events: every pipeline rank of every replica instead of one replica for all.
   bool full_cluster = false;
   /// With full_cluster: standard deviation of the chips' speeds, drawn from the scenario's seed.

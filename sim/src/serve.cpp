@@ -37,16 +37,26 @@ void list_operators(const Scenario& scenario, const ServeOutcome& outcome, Insta
                           std::make_move_iterator(rows.end()));
 }
 
+bool lengths_vary(const ServeSpec& spec) {
+  return spec.input_tokens.kind != Length::Kind::fixed ||
+         spec.output_tokens.kind != Length::Kind::fixed;
+}
+
 ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution resolution) {
   const Traffic::Kind kind = scenario.serve.traffic.kind;
   if (kind == Traffic::Kind::static_batch) return estimate_static(scenario, instance);
-  const bool alike = kind == Traffic::Kind::closed &&
-                     scenario.serve.input_tokens.kind == Length::Kind::fixed &&
-                     scenario.serve.output_tokens.kind == Length::Kind::fixed;
-  const bool closed =
-      resolution == Resolution::analytic || (resolution == Resolution::automatic && alike);
+  const bool closed = resolution == Resolution::analytic ||
+                      (resolution == Resolution::automatic && kind == Traffic::Kind::closed);
   // A trace has no closed form.
-  if (closed && kind != Traffic::Kind::trace) return estimate_aggregated(scenario, instance);
+  if (closed && kind != Traffic::Kind::trace) {
+    ServeOutcome out = estimate_aggregated(scenario, instance);
+    if (lengths_vary(scenario.serve)) {
+      out.warnings.push_back({"mean_lengths",
+                              "the closed form counts the mean lengths only; --event draws them",
+                              "/serve/input_tokens"});
+    }
+    return out;
+  }
   return simulate_aggregated(scenario, instance);
 }
 

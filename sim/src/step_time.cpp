@@ -318,7 +318,8 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
   const workloads::Parallelism& l = layout_.parallelism;
   if (l.tp > 1 && !layout_.attention_dp) {
     // Two sums over the ranks a layer.
-    sum.time_s += 2 * layers_ * stack_.at("serve_collective_s") * std::log2(static_cast<double>(l.tp));
+    sum.time_s +=
+        2 * layers_ * stack_.at("serve_collective_s") * std::log2(static_cast<double>(l.tp));
   }
   if (mixed || !stack_.flag("serve_cuda_graphs")) {
     sum.time_s = std::max(sum.time_s, layers_ * stack_.at("serve_uncaptured_per_layer_s"));

@@ -6,9 +6,10 @@
 
 namespace jevons::sim {
 
-/// How closely to look. `automatic` is the answer a person reads: events, but closed forms where
-/// they are exact or no events are played yet: fixed batches, disaggregated pools, and a closed
-/// loop of equal requests.
+/// How closely to look. `automatic` is the answer a person reads: events, but closed forms for
+/// fixed batches and disaggregated pools, of which no events are played yet, and for closed loops,
+/// where the closed form is nearer to measured times to first token (its run starts cold, as
+/// benchmark harnesses do).
 enum class Resolution { automatic, analytic, event };
 
 struct RunOptions {

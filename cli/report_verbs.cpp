@@ -172,7 +172,20 @@ reports::Validation cross_validate(std::span<const reports::TruthCase> cases,
   }
   sim::CrossOptions how;
   how.threads = options.threads;
-  return reports::cross_validation(reports::fit_input(cases, catalogue), catalogue, how);
+  const reports::FitInput steps = reports::training_input(cases, catalogue);
+  if (steps.samples.empty()) {
+    return reports::cross_validation(reports::fit_input(cases, catalogue), catalogue, how);
+  }
+  const bool operators = std::any_of(cases.begin(), cases.end(), [](const auto& truth) {
+    return truth.group.starts_with("op/");
+  });
+  if (operators) {
+    throw Error(ErrorKind::usage, "validate --cross", "operators and training steps at once",
+                "give the files of one of them");
+  }
+  how.fit.prior = 2;  // what the rows say, hardly where they start
+  how.fit.most_iterations = 6;
+  return reports::training_cross_validation(steps, catalogue, how);
 }
 
 int check_all(const std::vector<std::string>& sentences) {

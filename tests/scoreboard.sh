@@ -27,6 +27,7 @@ check "operators" $truth/ops*.json $truth/training-components.json -- 'failures>
 check "training, event by event" --event $truth/training-{nvidia,papers,open,sweeps,runs}.json -- \
   'failures>0' "$speed:median>4%" "$speed:p90>14%" "$speed:|bias|>2%"
 check "training, closed form" $truth/training-{nvidia,papers,open,sweeps}.json -- 'failures>0' "$speed:median>4%" "$speed:p90>14%" "$speed:|bias|>2%"
+check "training, whole groups left out" --cross $truth/training-{nvidia,papers,open,sweeps}.json -- 'median>7%' 'p90>18%'
 check "training, runs" $truth/training-runs.json -- 'failures>0' 'accelerator_hours:median>12%'
 check "training, GPT on A100" --event $truth/training-gpt-a100.json -- 'failures>0' 'median>6%' 'p90>17%'
 check "training, H100 sweep" --event $truth/training-sweep-h100.json $truth/training-capacity.json -- 'failures>0' \

@@ -94,6 +94,7 @@ Constants default_constants() {
 Stack resolve(Stack stack, std::string file) {
   Constants merged = default_constants();
   check_own(stack, merged, file);
+  for (const std::string& name : stack.own_constants) stack.given_by.emplace(name, stack.id);
   std::vector<Constants> chain;
   for (std::string base = stack.based_on; !base.empty();) {
     if (data_file("stacks/" + base + ".json").empty()) {
@@ -104,6 +105,8 @@ Stack resolve(Stack stack, std::string file) {
     const DataDocument& document = embedded_document("stacks/" + base + ".json");
     Stack link = read_own(document.json, document.file, false);
     file = document.file;
+    // The stack nearest to this one wins, and its links come first.
+    for (const std::string& name : link.own_constants) stack.given_by.emplace(name, link.id);
     chain.push_back(std::move(link.constants));
     base = link.based_on;
   }
@@ -124,6 +127,12 @@ std::vector<StackConstant> stack_constants() {
         {name, value.value("unit", ""), value.value("meaning", ""), *constants.find(name)});
   }
   return list;
+}
+
+Constants Catalogue::shared_stack_constants(const std::string& base) const {
+  Stack none;
+  none.based_on = base;
+  return resolve(none, "stacks").constants;
 }
 
 std::vector<std::string> Catalogue::stack_ids() const {

@@ -2,6 +2,7 @@
 
 #include "jevons/core/error.hpp"
 #include "jevons/reports/scenario_json.hpp"
+#include "jevons/sim/fit_training.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -12,10 +13,6 @@
 
 namespace jevons::reports {
 namespace {
-
-bool fits(const std::string& metric) {
-  return metric == "time_s" || metric == "achieved_flops_per_s" || metric == "achieved_bytes_per_s";
-}
 
 std::vector<sim::FitSample> rows_of(const FitInput& input, const std::string& accelerator) {
   std::vector<sim::FitSample> rows;
@@ -42,18 +39,17 @@ std::vector<sim::FitConstant> most_useful(std::span<const sim::FitSample> rows,
   return kept;
 }
 
-}  // namespace
-
-FitInput fit_input(std::span<const TruthCase> cases, const hwmodels::Catalogue& catalogue) {
+FitInput rows_of_task(std::span<const TruthCase> cases, const hwmodels::Catalogue& catalogue,
+                      sim::Task task, std::string_view task_name) {
   FitInput input;
   for (const TruthCase& truth : cases) {
     const std::string name = truth.file + " (" + truth.id + ")";
     const Json json = parse_json(truth.scenario, name);
-    if (json.value("task", "") != "op") continue;
+    if (json.value("task", "") != task_name) continue;
     try {
       auto scenario = std::make_unique<sim::Scenario>(read_scenario(json, name, catalogue));
       for (const TruthCase::Fact& fact : truth.measured) {
-        if (fits(fact.metric)) {
+        if (sim::fittable_metric(task, fact.metric)) {
           input.samples.push_back({truth.id, scenario.get(), fact.metric, fact.value, truth.group});
         }
       }
@@ -62,11 +58,73 @@ FitInput fit_input(std::span<const TruthCase> cases, const hwmodels::Catalogue& 
       input.refused.push_back(truth.id + ": " + error.what());
     }
   }
+  return input;
+}
+
+/// Fitted constants of a stack and of the stacks it is based on, without what all stacks share.
+std::vector<sim::FitConstant> fitted_constants(const hwmodels::Catalogue& catalogue,
+                                               const hwmodels::Stack& stack) {
+  constexpr double kRange = 4;
+  std::string base = stack.based_on;
+  while (!base.empty() && base.front() != '_') base = catalogue.stack(base, "based_on").based_on;
+  // Under them all the kernel constants that a stack may replace.
+  hwmodels::Constants stand_ins = catalogue.class_constants("generic");
+  stand_ins.overlay(catalogue.shared_stack_constants(base));
+  std::vector<sim::FitConstant> list;
+  for (const auto& [name, owner] : stack.given_by) {
+    if (owner.front() == '_') continue;  // all stacks share it
+    const Sourced* constant = stack.constants.find(name);
+    const Sourced* stand_in = stand_ins.find(name);
+    if (constant->source.mark != Mark::derived || stand_in == nullptr) continue;
+    if (name.starts_with("memory_") || name.starts_with("allocator_") || !(constant->value > 0)) {
+      continue;
+    }
+    const bool share = name.ends_with("_overlap");
+    const double middle = stand_in->value > 0 ? stand_in->value : constant->value;
+    list.push_back({name, sim::kStackScope + owner, stand_in->value, middle / kRange,
+                    share ? 1.0 : std::max(middle * kRange, constant->value)});
+  }
+  return list;
+}
+
+Validation scoreboard_of(const std::vector<sim::CrossGroup>& groups, const FitInput& input) {
+  Validation validation;
+  std::map<std::string, std::vector<ValidationRow>> by_metric, by_group;
+  for (const sim::CrossGroup& group : groups) {
+    for (std::size_t k = 0; k < group.samples.size(); ++k) {
+      const sim::FitSample& sample = input.samples[group.samples[k]];
+      ValidationRow row;
+      row.id = sample.id;
+      row.group = group.name;
+      row.metric = sample.metric;
+      row.measured = sample.measured;
+      row.error = group.errors[k];
+      row.predicted = sample.measured * (1 + group.errors[k]);
+      row.dominated = fmt::format("constants refitted on {} other rows", group.rows_left);
+      by_metric[row.metric].push_back(row);
+      by_group[row.group].push_back(row);
+      validation.rows.push_back(std::move(row));
+    }
+  }
+  for (const auto& [name, rows] : by_group) validation.by_group[name] = statistics(rows);
+  for (const auto& [name, rows] : by_metric) validation.by_metric[name] = statistics(rows);
+  validation.overall = statistics(validation.rows);
+  return validation;
+}
+
+}  // namespace
+
+FitInput fit_input(std::span<const TruthCase> cases, const hwmodels::Catalogue& catalogue) {
+  FitInput input = rows_of_task(cases, catalogue, sim::Task::op, "op");
   if (input.samples.empty()) {
     throw bad_input("fit", "the truth files hold no measured operator",
                     "rows of task 'op' with time_s, achieved_flops_per_s or achieved_bytes_per_s");
   }
   return input;
+}
+
+FitInput training_input(std::span<const TruthCase> cases, const hwmodels::Catalogue& catalogue) {
+  return rows_of_task(cases, catalogue, sim::Task::train, "train");
 }
 
 sim::FitResult fit_accelerator(const FitRequest& request, const FitInput& input,
@@ -136,32 +194,22 @@ std::string fit_to_text(const sim::FitResult& result) {
 
 Validation cross_validation(const FitInput& input, const hwmodels::Catalogue& catalogue,
                             const sim::CrossOptions& options) {
-  const std::vector<sim::CrossGroup> groups = sim::cross_validate(
-      input.samples,
-      [&](const std::string& generation) { return catalogue.class_constants(generation); },
-      options);
-  Validation validation;
-  std::map<std::string, std::vector<ValidationRow>> by_metric, by_group;
-  for (const sim::CrossGroup& group : groups) {
-    for (std::size_t k = 0; k < group.samples.size(); ++k) {
-      const sim::FitSample& sample = input.samples[group.samples[k]];
-      ValidationRow row;
-      row.id = sample.id;
-      row.group = group.name;
-      row.metric = sample.metric;
-      row.measured = sample.measured;
-      row.error = group.errors[k];
-      row.predicted = sample.measured * (1 + group.errors[k]);
-      row.dominated = fmt::format("constants refitted on {} other rows", group.rows_left);
-      by_metric[row.metric].push_back(row);
-      by_group[row.group].push_back(row);
-      validation.rows.push_back(std::move(row));
-    }
-  }
-  for (const auto& [name, rows] : by_group) validation.by_group[name] = statistics(rows);
-  for (const auto& [name, rows] : by_metric) validation.by_metric[name] = statistics(rows);
-  validation.overall = statistics(validation.rows);
-  return validation;
+  const auto classes = [&](const std::string& generation) {
+    return catalogue.class_constants(generation);
+  };
+  return scoreboard_of(sim::cross_validate(input.samples, classes, options), input);
+}
+
+Validation training_cross_validation(const FitInput& input, const hwmodels::Catalogue& catalogue,
+                                     const sim::CrossOptions& options) {
+  const auto classes = [&](const std::string& generation) {
+    return catalogue.class_constants(generation);
+  };
+  const auto stacks = [&](const hwmodels::Stack& stack) {
+    return fitted_constants(catalogue, stack);
+  };
+  return scoreboard_of(sim::cross_validate_training(input.samples, classes, stacks, options),
+                       input);
 }
 
 }  // namespace jevons::reports

@@ -97,10 +97,16 @@ FitBench::FitBench(std::span<const FitSample> samples) : samples_(samples) {
   }
 }
 
-bool FitBench::in_scope(const Group& group, const std::string& scope) {
+bool stack_gives(const hwmodels::Stack& stack, const std::string& name, const std::string& scope) {
+  const auto found = stack.given_by.find(name);
+  return found != stack.given_by.end() && scope == kStackScope + found->second;
+}
+
+bool FitBench::in_scope(const Group& group, const std::string& name, const std::string& scope) {
   const hwmodels::Accelerator& chip = group.cluster.accelerator;
   if (scope.empty() || scope == chip.id || scope == chip.generation) return true;
   if (group.task == Task::op) return false;
+  if (group.task == Task::train) return stack_gives(group.stack, name, scope);
   return scope == kStackScope + group.stack.id || scope == kStackScope + "*";
 }
 
@@ -112,7 +118,7 @@ void FitBench::residuals(const Group& group, std::span<const FittedConstant> con
   }
   hwmodels::Cluster cluster = group.cluster;
   for (const FittedConstant& constant : constants) {
-    if (!in_scope(group, constant.scope)) continue;
+    if (!in_scope(group, constant.name, constant.scope)) continue;
     cluster.accelerator.constants.set(constant.name, {constant.after, {"fit", Mark::derived}, ""});
   }
   const OperatorModel model(cluster, group.stack);
@@ -128,7 +134,7 @@ void FitBench::step_residuals(const Group& group, std::span<const FittedConstant
   for (const std::size_t i : group.samples) {
     Scenario scenario = *samples_[i].scenario;
     for (const FittedConstant& constant : constants) {
-      if (!in_scope(group, constant.scope)) continue;
+      if (!in_scope(group, constant.name, constant.scope)) continue;
       const Sourced value{constant.after, {"fit", Mark::derived}, ""};
       const bool of_stack = constant.scope.starts_with(kStackScope);
       const std::vector<std::string>& own = scenario.stack.own_constants;

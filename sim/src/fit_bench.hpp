@@ -22,7 +22,8 @@ class FitBench {
     std::vector<std::size_t> samples;
   };
   [[nodiscard]] const std::vector<Group>& groups() const { return groups_; }
-  [[nodiscard]] static bool in_scope(const Group& group, const std::string& scope);
+  [[nodiscard]] static bool in_scope(const Group& group, const std::string& name,
+                                     const std::string& scope);
 
   /// log(predicted / measured) of the samples of one group with constants replaced; `out` has one
   /// entry a sample of the whole bench.

@@ -1,4 +1,4 @@
-// The operator scoreboard's bounds, calibration of a SKU file and the leave-one-group-out check.
+// The operator scoreboard's bounds, calibration of a SKU file and the leave-one-group-out checks.
 #include "jevons/reports/fit_report.hpp"
 
 #include "jevons/core/error.hpp"
@@ -61,6 +61,44 @@ TEST_CASE("cross: operators of a left-out group within a median of 12 %" *
   CHECK(cross.rows.size() > 300);
   CHECK(cross.overall.failures == 0);
   CHECK(cross.overall.median < 0.12);
+}
+
+TEST_CASE("cross: training steps of a left-out stack or chip fall back to what others set") {
+  const hwmodels::Catalogue catalogue;
+  std::vector<TruthCase> cases;
+  for (const TruthCase& truth :
+       read_truth(std::string(JEVONS_SOURCE_DIR) + "/tests/truth/training-open.json")) {
+    if (truth.group.starts_with("train/tpu")) cases.push_back(truth);
+  }
+  const FitInput input = training_input(cases, catalogue);
+  REQUIRE(input.refused.empty());
+  sim::CrossOptions one, three;
+  one.threads = 1;
+  three.threads = 3;
+  const Validation alone = training_cross_validation(input, catalogue, one);
+  const Validation shared = training_cross_validation(input, catalogue, three);
+  REQUIRE(alone.rows.size() == input.samples.size());
+  for (std::size_t i = 0; i < alone.rows.size(); ++i) {
+    CHECK(alone.rows[i].id == shared.rows[i].id);
+    CHECK(*alone.rows[i].error == *shared.rows[i].error);
+  }
+  // What a chip never measured costs: worse than its own constants, still a usable forecast.
+  ValidationOptions shipped;
+  CHECK(alone.overall.median > validate(cases, catalogue, shipped).overall.median);
+  CHECK(alone.overall.median < 0.25);
+}
+
+TEST_CASE("cross: a stack's constant bears on the stacks that take it from there") {
+  const hwmodels::Catalogue catalogue;
+  const auto stack = [&](const char* id) { return catalogue.stack(id, "test"); };
+  const std::string name = "host_per_moe_layer_forward_s";
+  const std::string scope = sim::kStackScope + "megatron-bridge-25.09";
+  CHECK(sim::stack_gives(stack("megatron-bridge-25.09"), name, scope));
+  CHECK(sim::stack_gives(stack("megatron-bridge-26.06"), name, scope));
+  CHECK_FALSE(sim::stack_gives(stack("nanotron"), name, scope));
+  // 26.06 gives its own overlap of the exchange.
+  CHECK_FALSE(sim::stack_gives(stack("megatron-bridge-26.06"), "ep_overlap",
+                               sim::kStackScope + "megatron-bridge-26.02"));
 }
 
 TEST_CASE("fit: a SKU file comes back with at most eight constants that lower its error") {

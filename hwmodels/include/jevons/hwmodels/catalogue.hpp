@@ -32,6 +32,8 @@ class Catalogue {
   [[nodiscard]] Stack stack(std::string_view id_or_path, std::string_view where) const;
   /// The constants a part of this generation starts from: generic ← bases ← class.
   [[nodiscard]] Constants class_constants(std::string_view generation) const;
+  /// What stacks on a shared base ("_train", "_serve"; empty: none) start from.
+  [[nodiscard]] Constants shared_stack_constants(const std::string& base) const;
   /// The stack used when the scenario names none: by task and vendor. Documented in the result.
   [[nodiscard]] std::string default_stack(const Accelerator& accelerator,
                                           std::string_view task) const;

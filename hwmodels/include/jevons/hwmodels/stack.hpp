@@ -3,6 +3,7 @@
 
 #include "jevons/hwmodels/accelerator.hpp"
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ struct Stack {
   std::string based_on;  ///< id of the stack whose constants it starts from; empty: the defaults
   Constants constants;   ///< defaults ← based_on ← own
   std::vector<std::string> own_constants;
+  /// Which stack's file a constant comes from, by name; those of the defaults are not listed.
+  std::map<std::string, std::string, std::less<>> given_by;
   [[nodiscard]] double at(std::string_view constant) const { return constants.at(constant); }
   [[nodiscard]] bool flag(std::string_view constant) const { return constants.at(constant) > 0.5; }
 };

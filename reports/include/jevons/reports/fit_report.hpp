@@ -14,7 +14,7 @@
 
 namespace jevons::reports {
 
-/// Operator rows of truth files with their resolved scenarios. Power readings are left out: the
+/// Operator or training rows of truth files with their resolved scenarios. Power readings are left out: the
 /// constants fitted here are of time.
 struct FitInput {
   std::vector<std::unique_ptr<sim::Scenario>> scenarios;
@@ -24,6 +24,9 @@ struct FitInput {
 /// Rows of other tasks are passed over. Throws Error(bad_input) when no operator is left.
 [[nodiscard]] FitInput fit_input(std::span<const TruthCase> cases,
                                  const hwmodels::Catalogue& catalogue);
+/// The same of training steps; may be empty.
+[[nodiscard]] FitInput training_input(std::span<const TruthCase> cases,
+                                      const hwmodels::Catalogue& catalogue);
 
 struct FitRequest {
   std::string accelerator;             ///< preset id or SKU file to be calibrated
@@ -48,5 +51,11 @@ inline constexpr std::size_t kMostOwnConstants = 8;
 [[nodiscard]] Validation cross_validation(const FitInput& input,
                                           const hwmodels::Catalogue& catalogue,
                                           const sim::CrossOptions& options = {});
+
+/// The same for training steps (sim/fit_training.hpp), by the closed form. Takes some minutes for a
+/// thousand rows.
+[[nodiscard]] Validation training_cross_validation(const FitInput& input,
+                                                   const hwmodels::Catalogue& catalogue,
+                                                   const sim::CrossOptions& options = {});
 
 }  // namespace jevons::reports

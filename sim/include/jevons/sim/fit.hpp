@@ -33,8 +33,12 @@ struct FitSample {
 /// "output_tokens_per_s...", "total_tokens_per_s...", "power_w_per_accelerator".
 [[nodiscard]] bool fittable_metric(Task task, std::string_view metric);
 
-/// Scope of a stack's constant: this and the stack's id, or "*": every stack without its own.
+/// Scope of a stack's constant: this and the id of the stack whose file gives it, which bears on
+/// every training stack that takes it from there; in serving the stack's own id, or "*": every
+/// stack without its own.
 inline const std::string kStackScope = "stack ";
+[[nodiscard]] bool stack_gives(const hwmodels::Stack& stack, const std::string& name,
+                               const std::string& scope);
 
 /// A constant to be fitted, and whose it is.
 struct FitConstant {

@@ -176,9 +176,8 @@ reports::Validation cross_validate(std::span<const reports::TruthCase> cases,
   if (steps.samples.empty()) {
     return reports::cross_validation(reports::fit_input(cases, catalogue), catalogue, how);
   }
-  const bool operators = std::any_of(cases.begin(), cases.end(), [](const auto& truth) {
-    return truth.group.starts_with("op/");
-  });
+  const bool operators = std::any_of(
+      cases.begin(), cases.end(), [](const auto& truth) { return truth.group.starts_with("op/"); });
   if (operators) {
     throw Error(ErrorKind::usage, "validate --cross", "operators and training steps at once",
                 "give the files of one of them");

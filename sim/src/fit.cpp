@@ -63,7 +63,8 @@ class Problem {
       moved[k].after *= std::exp(step);
       std::vector<double> shifted = r;
       for (const FitBench::Group& group : bench_.groups()) {
-        if (FitBench::in_scope(group, moved[k].name, moved[k].scope)) bench_.residuals(group, moved, shifted);
+        if (FitBench::in_scope(group, moved[k].name, moved[k].scope))
+          bench_.residuals(group, moved, shifted);
       }
       state_[k].rows = 0;
       for (std::size_t i = 0; i < size_; ++i) {

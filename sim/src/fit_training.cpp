@@ -63,8 +63,8 @@ std::vector<Candidate> candidates(const Bench& bench, const Scenario& s) {
     const Sourced* base = generic.find(name);
     const double stand_in =
         vendor_mean(bench, s, name, base != nullptr ? base->value : constant.value);
-    list.push_back({{name, chip.generation, stand_in, stand_in / kRange, stand_in * kRange},
-                    stand_in});
+    list.push_back(
+        {{name, chip.generation, stand_in, stand_in / kRange, stand_in * kRange}, stand_in});
   }
   return list;
 }
@@ -91,8 +91,7 @@ void predict(const Bench& bench, CrossGroup& group) {
   std::vector<FitConstant> free;
   const std::vector<Candidate> list = candidates(bench, first);
   for (const Candidate& c : list) {
-    constants.push_back(
-        {c.constant.name, c.constant.scope, c.stand_in, c.stand_in, 0, false});
+    constants.push_back({c.constant.name, c.constant.scope, c.stand_in, c.stand_in, 0, false});
     if (c.constant.initial > 0) free.push_back(c.constant);
   }
   const std::vector<FitSample> rest = rows_left(bench, group, list);
@@ -114,7 +113,8 @@ std::vector<CrossGroup> groups_of(std::span<const FitSample> samples) {
   std::map<std::string, CrossGroup> groups;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const Scenario& s = *samples[i].scenario;
-    CrossGroup& group = groups[samples[i].group + "|" + s.stack.id + "|" + s.cluster.accelerator.id];
+    CrossGroup& group =
+        groups[samples[i].group + "|" + s.stack.id + "|" + s.cluster.accelerator.id];
     group.name = samples[i].group + ", " + s.stack.id;
     group.accelerator = s.cluster.accelerator.id;
     group.samples.push_back(i);

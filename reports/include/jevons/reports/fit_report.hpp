@@ -14,8 +14,8 @@
 
 namespace jevons::reports {
 
-/// Operator or training rows of truth files with their resolved scenarios. Power readings are left out: the
-/// constants fitted here are of time.
+/// Operator or training rows of truth files with their resolved scenarios. Power readings are left
+/// out: the constants fitted here are of time.
 struct FitInput {
   std::vector<std::unique_ptr<sim::Scenario>> scenarios;
   std::vector<sim::FitSample> samples;

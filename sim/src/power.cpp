@@ -47,6 +47,16 @@ NumberFormat unit_format(NumberFormat format, const Accelerator& sku) {
   return {Format::bf16};
 }
 
+/// Empty rows of a tile are multiplied like any other; block scaling adds its own work to them.
+std::string padded_constant(NumberFormat unit, NumberFormat asked) {
+  const bool block = asked.format == Format::fp8_block || asked.format == Format::mxfp8;
+  if (block && flop_constant(unit) == "j_per_flop.fp8") return "power.j_per_padded_flop.fp8_block";
+  const std::string name = flop_constant(unit);
+  if (name == "j_per_flop.fp8" || name == "j_per_flop.int8") return "power.j_per_padded_flop.fp8";
+  if (name == "j_per_flop.fp4") return "power.j_per_padded_flop.fp4";
+  return "power.j_per_padded_flop.bf16";
+}
+
 /// Constants of a kernel loop lie under "power.kernel.", of an engine under "power.".
 struct Energies {
   double p0 = 0, per_byte = 0, per_flop = 0, per_padded_flop = 0, limit = 0, exponent = 1;
@@ -66,7 +76,7 @@ Energies energies(NumberFormat format, bool kernel_loop, const Cluster& cluster)
   e.p0 = std::max(constant("p0_fraction_of_tdp") * tdp, idle_watts(sku));
   e.per_byte = constant("j_per_byte");
   e.per_flop = constant(flop_constant(unit_format(format, sku)));
-  e.per_padded_flop = sku.constants.at("power.j_per_padded_flop");
+  e.per_padded_flop = sku.constants.at(padded_constant(unit_format(format, sku), format));
   e.limit = sku.constants.at("power.limit_fraction_of_tdp") * cluster.power_limit().raw();
   e.exponent = constant("limit_exponent");
   return e;
@@ -105,6 +115,23 @@ Watts chip_power(const Activity& activity, const Cluster& cluster) {
   const double busy = low / std::pow(1.0 + std::pow(low / high, e.exponent), 1.0 / e.exponent);
   const double share = std::clamp(activity.busy_fraction, 0.0, 1.0);
   return Watts(share * busy + (1.0 - share) * std::min(idle_watts(cluster.accelerator), busy));
+}
+
+Breakdown chip_power_parts(const Activity& activity, const Cluster& cluster) {
+  const Energies e = energies(activity.format, activity.kernel_loop, cluster);
+  const double share = std::clamp(activity.busy_fraction, 0.0, 1.0);
+  Breakdown total{"power_w_per_accelerator", chip_power(activity, cluster).raw(), "w", {}, {}};
+  const auto part = [&total](const char* name, double watts) {
+    if (watts != 0) total.children.push_back({name, watts, "w", {}, {}});
+  };
+  part("base", share * e.p0 + (1 - share) * idle_watts(cluster.accelerator));
+  part("memory", share * e.per_byte * activity.bytes_per_s);
+  part("arithmetic", share * e.per_flop * activity.flops_per_s);
+  part("empty_rows", share * e.per_padded_flop * activity.padded_flops_per_s);
+  double sum = 0;
+  for (const Breakdown& child : total.children) sum += child.value;
+  part("limit", total.value - sum);
+  return total;
 }
 
 bool power_known(const Cluster& cluster) {

@@ -169,6 +169,17 @@ StepWork work_rate(const Loop& loop, const MeanLengths& len, double gain, double
   return work;
 }
 
+/// A decode step's time per token: experts, other kernels, the stack's overhead.
+std::vector<Breakdown> parts_of(const StepWork& step, double gain) {
+  // Overlap may hide more than there is besides.
+  const double rest = std::max(0.0, step.time_s - step.experts_s - step.overhead_s);
+  std::vector<Breakdown> parts;
+  if (step.experts_s > 0) parts.push_back({"experts", step.experts_s / gain, "s", {}, {}});
+  parts.push_back({"other_kernels", rest / gain, "s", {}, {}});
+  parts.push_back({"stack_overhead", step.overhead_s / gain, "s", {}, {}});
+  return parts;
+}
+
 void fill(ServeOutcome& out, const Loop& loop, const MeanLengths& len, double gain, double rate,
           double instances) {
   out.requests_per_s = rate * instances;
@@ -187,7 +198,7 @@ void fill(ServeOutcome& out, const Loop& loop, const MeanLengths& len, double ga
     out.breakdown.push_back({"tpot_s",
                              loop.tpot,
                              "s",
-                             {{"decode_step", plain, "s", {}, {}},
+                             {{"decode_step", plain, "s", parts_of(loop.decode, gain), {}},
                               {"prompts_of_others", loop.tpot - plain, "s", {}, {}}},
                              {}});
   }

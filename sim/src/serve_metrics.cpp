@@ -50,8 +50,9 @@ std::optional<DeploymentPower> put_power(const Scenario& scenario, const ServeOu
   }
   DeploymentPower sum;
   const auto add = [&](const StepWork& work, double count) {
-    const PowerEstimate p =
-        power(activity_of(scenario, work, scale), scenario.cluster, scenario.power);
+    const Activity activity = activity_of(scenario, work, scale);
+    const PowerEstimate p = power(activity, scenario.cluster, scenario.power);
+    result.breakdown.push_back(chip_power_parts(activity, scenario.cluster));
     sum.chip += p.chip.raw() * count / accelerators;
     sum.it += p.it.raw() * count / accelerators;
     sum.facility += p.facility.raw() * count / accelerators;

@@ -16,7 +16,7 @@ using workloads::Module;
 using workloads::Operator;
 using workloads::TensorClass;
 
-/// Grouped-GEMM tiles run at least this many rows (power model, operators-attention-power 5.4).
+/// Rows of a grouped-GEMM tile (power model, operators-attention-power 5.4).
 constexpr double kPaddedRows = 64;
 constexpr int kExact = 16;              // grid points are the integers up to here
 constexpr double kTokenOctave = 8;      // then points per octave
@@ -74,6 +74,8 @@ Cell context_cell(double value) {
 StepWork& StepWork::operator+=(const StepWork& o) {
   time_s += o.time_s;
   exchange_s += o.exchange_s;
+  experts_s += o.experts_s;
+  overhead_s += o.overhead_s;
   flops += o.flops;
   weight_bytes += o.weight_bytes;
   kv_bytes += o.kv_bytes;
@@ -82,8 +84,8 @@ StepWork& StepWork::operator+=(const StepWork& o) {
 }
 
 StepWork operator*(const StepWork& w, double s) {
-  return {w.time_s * s,       w.exchange_s * s, w.flops * s,
-          w.weight_bytes * s, w.kv_bytes * s,   w.padded_flops * s};
+  return {w.time_s * s, w.exchange_s * s,   w.experts_s * s, w.overhead_s * s,
+          w.flops * s,  w.weight_bytes * s, w.kv_bytes * s,  w.padded_flops * s};
 }
 
 StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)
@@ -174,11 +176,14 @@ void StepModel::add(StepWork& sum, const Operator& op, double count) const {
   sum.weight_bytes += count * work.bytes[static_cast<std::size_t>(TensorClass::weights)];
   sum.kv_bytes += count * work.bytes[static_cast<std::size_t>(TensorClass::kv_cache)];
   if (experts != nullptr) {
+    sum.experts_s += count * time;
     const double hit = workloads::experts_hit(*experts), rows = workloads::expert_rows(*experts);
     const double matrices = experts->gated ? 3 : 2;
     const double parameters =
         matrices * experts->hidden * experts->intermediate / static_cast<double>(experts->etp);
-    sum.padded_flops += count * 2 * parameters * std::max(0.0, hit * kPaddedRows - rows);
+    // Tiles of T rows: one at least, and the last of several is half empty on average.
+    const double empty = std::max(hit * kPaddedRows - rows, hit * kPaddedRows / 2);
+    sum.padded_flops += count * 2 * parameters * empty;
   }
 }
 
@@ -313,6 +318,7 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
     }
   }
   const bool mixed = batch.prefill_tokens > 0;
+  const double kernels = sum.time_s;
   sum.time_s +=
       layers_ * stack_.at("serve_per_layer_s") + moe_layers_ * stack_.at("serve_per_moe_layer_s");
   const workloads::Parallelism& l = layout_.parallelism;
@@ -327,6 +333,7 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
   sum.time_s += transfer_time(s.sequences * layout_.query_tokens + s.prefill_tokens);
   sum.time_s += stack_.at("serve_host_per_step_s") +
                 stack_.at("serve_per_sequence_s") * batch.sequences / data_ranks_;
+  sum.overhead_s = sum.time_s - kernels;
   return sum;
 }
 

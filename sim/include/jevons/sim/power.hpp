@@ -3,6 +3,7 @@
 
 #include "jevons/core/units.hpp"
 #include "jevons/hwmodels/cluster.hpp"
+#include "jevons/sim/result.hpp"
 #include "jevons/sim/scenario.hpp"
 
 #include <string>
@@ -48,6 +49,11 @@ struct PowerEstimate {
 
 /// Chip watts alone.
 [[nodiscard]] Watts chip_power(const Activity& activity, const hwmodels::Cluster& cluster);
+
+/// The same in parts: base (P0 while busy, idle for the rest), memory, arithmetic, empty rows of
+/// tiles, and what the limit takes off.
+[[nodiscard]] Breakdown chip_power_parts(const Activity& activity,
+                                         const hwmodels::Cluster& cluster);
 
 /// Highest rate in `format` at which the chip stays below its limit while it moves `bytes_per_s`;
 /// above it the clock drops (kernel-loop constants). Infinite when the arithmetic costs nothing.

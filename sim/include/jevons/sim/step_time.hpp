@@ -44,6 +44,8 @@ struct StepBatch {
 struct StepWork {
   double time_s = 0;
   double exchange_s = 0;  ///< expert dispatch and combine within it, before overlap
+  double experts_s = 0;   ///< routed experts within it
+  double overhead_s = 0;  ///< the stack's constants within it: small kernels, host, sequences
   double flops = 0;       ///< in the GEMM format
   double weight_bytes = 0, kv_bytes = 0;
   double padded_flops = 0;  ///< empty rows of grouped-GEMM tiles (power model)

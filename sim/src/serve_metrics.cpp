@@ -49,20 +49,22 @@ std::optional<DeploymentPower> put_power(const Scenario& scenario, const ServeOu
     return std::nullopt;
   }
   DeploymentPower sum;
-  const auto add = [&](const StepWork& work, double count) {
+  const auto add = [&](const char* name, const StepWork& work, double count) {
     const Activity activity = activity_of(scenario, work, scale);
     const PowerEstimate p = power(activity, scenario.cluster, scenario.power);
-    result.breakdown.push_back(chip_power_parts(activity, scenario.cluster));
+    Breakdown parts = chip_power_parts(activity, scenario.cluster);
+    parts.name = name;
+    result.breakdown.push_back(std::move(parts));
     sum.chip += p.chip.raw() * count / accelerators;
     sum.it += p.it.raw() * count / accelerators;
     sum.facility += p.facility.raw() * count / accelerators;
     if (!p.warning.empty()) result.warnings.push_back({"power_range", p.warning, "/power"});
   };
   if (out.decode_accelerators > 0) {
-    add(out.prefill_work_per_s, out.prefill_accelerators);
-    add(out.work_per_s, out.decode_accelerators);
+    add("prefill_power_w_per_accelerator", out.prefill_work_per_s, out.prefill_accelerators);
+    add("decode_power_w_per_accelerator", out.work_per_s, out.decode_accelerators);
   } else {
-    add(out.work_per_s, accelerators);
+    add("power_w_per_accelerator", out.work_per_s, accelerators);
   }
   Metrics& m = result.metrics;
   m.set("power_w_per_accelerator", sum.chip);

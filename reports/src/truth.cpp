@@ -19,7 +19,6 @@ TruthCase read_case(const Json& value, const std::string& path, const std::strin
   result.source = reader.string("source");
   (void)mark_from_string(reader.string("mark"), reader.where("mark"));
   (void)reader.optional_string("note");
-  result.set_aside = reader.optional_string("set_aside").value_or("");
   result.scenario = reader.object("scenario").value().dump();
   const ObjectReader measured = reader.object("measured");
   for (const auto& [metric, fact] : measured.value().items()) {

@@ -127,12 +127,7 @@ Validation validate(std::span<const TruthCase> cases, const hwmodels::Catalogue&
   Validation validation;
   std::vector<const TruthCase*> wanted;
   for (const TruthCase& truth : cases) {
-    if (!selected(truth, options.group_prefixes)) continue;
-    if (truth.set_aside.empty()) {
-      wanted.push_back(&truth);
-    } else {
-      ++validation.set_aside[truth.set_aside];
-    }
+    if (selected(truth, options.group_prefixes)) wanted.push_back(&truth);
   }
   std::vector<std::vector<ValidationRow>> results(wanted.size());
   std::atomic<std::size_t> next{0};

@@ -59,15 +59,6 @@ std::string failures_text(const Validation& validation) {
   return text;
 }
 
-std::string set_aside_text(const Validation& validation) {
-  if (validation.set_aside.empty()) return {};
-  std::string text = "\n  Set aside by the truth files (cases)\n";
-  for (const auto& [reason, count] : validation.set_aside) {
-    text += fmt::format("  {:>5}  {}\n", count, reason);
-  }
-  return text;
-}
-
 std::string worst_text(const Validation& validation) {
   std::string text =
       fmt::format("\n  {:<14} {:<40} {:<34} {:>11} {:>11} {:>8}  {}\n", "worst rows", "group",
@@ -96,7 +87,6 @@ Json validation_to_json(const Validation& validation) {
   for (const auto& [name, s] : validation.by_group) j["by_group"][name] = to_json(s);
   j["cases"] = Json::array();
   for (const ValidationRow& row : validation.rows) j["cases"].push_back(to_json(row));
-  for (const auto& [reason, count] : validation.set_aside) j["set_aside"][reason] = count;
   return j;
 }
 
@@ -105,7 +95,7 @@ std::string validation_to_text(const Validation& validation) {
   for (const auto& [name, s] : validation.by_group) text += line(name, s);
   text += header("by metric");
   for (const auto& [name, s] : validation.by_metric) text += line(name, s);
-  text += failures_text(validation) + set_aside_text(validation);
+  text += failures_text(validation);
   if (validation.overall.n > validation.overall.failures) text += worst_text(validation);
   text += header("overall") + line("all rows", validation.overall);
   return text;

@@ -118,17 +118,3 @@ TEST_CASE("truth: a wrong file is refused with place and reason") {
     CHECK_THROWS_AS((void)read_truth(path), Error);
   }
 }
-
-TEST_CASE("truth: a row set aside is counted with its reason and neither run nor scored") {
-  const std::string head = R"({"schema": "jevons.truth/1", "name": "t", "cases": [{"id": "a",
-    "group": "serve/x", "source": "s", "mark": "primary", "scenario": {"task": "no such task"},
-    "measured": {"tpot_p50_s": 1.0})";
-  const hwmodels::Catalogue catalogue;
-  const Validation kept = validate(
-      read_truth(temporary(head + R"(, "set_aside": "load not given"}]})")), catalogue, {});
-  CHECK(kept.rows.empty());
-  CHECK(kept.set_aside.at("load not given") == 1);
-  CHECK(validation_to_text(kept).find("load not given") != std::string::npos);
-  const Validation scored = validate(read_truth(temporary(head + "}]}")), catalogue, {});
-  CHECK(scored.overall.failures == 1);
-}

@@ -17,8 +17,7 @@ namespace jevons::reports {
 /// One measured fact of a truth file, not yet run.
 struct TruthCase {
   std::string file, id, group, source;
-  std::string scenario;   ///< JSON text of the scenario
-  std::string set_aside;  ///< why the row is kept but not scored; empty otherwise
+  std::string scenario;  ///< JSON text of the scenario
   struct Fact {
     std::string metric;
     double value = 0;  ///< flags as 0 or 1
@@ -53,7 +52,6 @@ struct Validation {
   std::vector<ValidationRow> rows;  ///< in file order
   ValidationStatistics overall;
   std::map<std::string, ValidationStatistics> by_metric, by_group;
-  std::map<std::string, long> set_aside;  ///< reason and how many cases it took out
 };
 
 struct ValidationOptions {

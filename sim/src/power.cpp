@@ -3,6 +3,8 @@
 #include "jevons/core/error.hpp"
 #include "jevons/sim/server_power.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -120,18 +122,24 @@ Watts chip_power(const Activity& activity, const Cluster& cluster) {
 Breakdown chip_power_parts(const Activity& activity, const Cluster& cluster) {
   const Energies e = energies(activity.format, activity.kernel_loop, cluster);
   const double share = std::clamp(activity.busy_fraction, 0.0, 1.0);
-  Breakdown total{"power_w_per_accelerator", chip_power(activity, cluster).raw(), "w", {}, {}};
-  const auto part = [&total](const char* name, double watts) {
-    if (watts != 0) total.children.push_back({name, watts, "w", {}, {}});
+  const double total = chip_power(activity, cluster).raw();
+  const double base = std::min(total, share * e.p0 + (1 - share) * idle_watts(cluster.accelerator));
+  const double memory = share * e.per_byte * activity.bytes_per_s;
+  const double arithmetic = share * e.per_flop * activity.flops_per_s;
+  const double empty = share * e.per_padded_flop * activity.padded_flops_per_s;
+  const double wanted = memory + arithmetic + empty;
+  const double held = wanted > 0 ? (total - base) / wanted : 1.0;
+  Breakdown parts{"power_w_per_accelerator", total, "w", {}, {}};
+  parts.formula = fmt::format(
+      "base + {:.3f} (memory + arithmetic + empty rows): the limit holds back the rest", held);
+  const auto part = [&parts](const char* name, double watts) {
+    if (watts > 0) parts.children.push_back({name, watts, "w", {}, {}});
   };
-  part("base", share * e.p0 + (1 - share) * idle_watts(cluster.accelerator));
-  part("memory", share * e.per_byte * activity.bytes_per_s);
-  part("arithmetic", share * e.per_flop * activity.flops_per_s);
-  part("empty_rows", share * e.per_padded_flop * activity.padded_flops_per_s);
-  double sum = 0;
-  for (const Breakdown& child : total.children) sum += child.value;
-  part("limit", total.value - sum);
-  return total;
+  part("base", base);
+  part("memory", held * memory);
+  part("arithmetic", held * arithmetic);
+  part("empty_rows", held * empty);
+  return parts;
 }
 
 bool power_known(const Cluster& cluster) {

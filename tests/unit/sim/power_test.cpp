@@ -162,3 +162,15 @@ TEST_CASE("power: a rack whose accelerators idle says that it lies outside the c
   jevons::hwmodels::override_figure(rack.accelerator, "idle_w", 0);
   CHECK_FALSE(power(idle, rack, spec).warning.empty());
 }
+
+TEST_CASE("power: the parts add up to the chip's watts, below the limit and at it") {
+  const Cluster h100 = cluster_of("h100-sxm");
+  for (const double teraflops : {0.0, 50.0, 400.0, 1600.0}) {
+    Activity activity = at(2.0, teraflops);
+    activity.padded_flops_per_s = 2e13;
+    const Breakdown parts = chip_power_parts(activity, h100);
+    double sum = 0;
+    for (const Breakdown& part : parts.children) sum += part.value;
+    CHECK(sum == doctest::Approx(chip_power(activity, h100).raw()));
+  }
+}

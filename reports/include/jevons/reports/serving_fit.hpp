@@ -10,7 +10,7 @@ namespace jevons::reports {
 /// Every serving stack at once: a constant they share, where a stack has none of its own.
 inline constexpr const char* kAllStacks = "*";
 
-/// Serving rows of truth files; rows set aside are passed over. A row of watts brings its measured
+/// Serving rows of truth files. A row of watts brings its measured
 /// output tokens/s, so that power constants do not make up for an error of time. Metrics: prefixes,
 /// empty: every one that can be fitted but watts. Throws Error(bad_input) when no row is left.
 [[nodiscard]] FitInput serving_fit_input(std::span<const TruthCase> cases,

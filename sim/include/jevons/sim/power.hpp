@@ -50,8 +50,8 @@ struct PowerEstimate {
 /// Chip watts alone.
 [[nodiscard]] Watts chip_power(const Activity& activity, const hwmodels::Cluster& cluster);
 
-/// The same in parts: base (P0 while busy, idle for the rest), memory, arithmetic, empty rows of
-/// tiles, and what the limit takes off.
+/// The same in parts that add up to it: base (P0 while busy, idle for the rest), memory, arithmetic
+/// and empty rows of tiles, these three scaled alike where the power limit holds them back.
 [[nodiscard]] Breakdown chip_power_parts(const Activity& activity,
                                          const hwmodels::Cluster& cluster);
 

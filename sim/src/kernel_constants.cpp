@@ -112,13 +112,13 @@ void KernelConstants::read_gemm(const hwmodels::Stack& stack) {
   flushed = read("harness.cache_flushed");
   quantise_timed = read("harness.quantise_timed");
   quantise_fused = read("engine.quantise_fused");
-  weight_gradient_rate = read("gemm.weight_gradient_rate");
   for (std::size_t i = 0; i < kGemmTypes; ++i) {
     const std::string_view type = to_string(static_cast<GemmType>(i));
     GemmConstants& g = gemm[i];
     g.floor = read("gemm.floor_us", type);
     g.bare_floor = read("gemm.floor_us.bf16");
     g.rate = read("gemm.rate", type);
+    g.weight_gradient_rate = read("gemm.weight_gradient_rate", type);
     g.k_step = read("gemm.step_ns", type) * 1e-3;
     g.wave = read("gemm.wave_us", type);
     g.feed = read("gemm.feed", type);

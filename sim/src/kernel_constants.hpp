@@ -30,6 +30,7 @@ struct GemmConstants {
   double floor = 0;       ///< us
   double bare_floor = 0;  ///< us, of the kernel alone (no quantisation in front)
   double rate = 0;        ///< share of the datasheet peak that a full wave reaches
+  double weight_gradient_rate = 1;  ///< of that of forward GEMMs
   double k_step = 0;      ///< us per unit of k, least time of one step of one tile
   double wave = 0;        ///< us, prologue and epilogue of a wave
   double feed = 0;        ///< operand feed over what a 128 x 256 tile needs
@@ -93,8 +94,7 @@ struct KernelConstants {
   double link = 0, peer = 0, nic = 0;  ///< datasheet bytes per us and direction
   // GEMM, all types
   double gemm_memory = 0, startup = 0, cache_rate = 0, cache_share = 0, cache_edge = 0,
-         split_reduce = 0, droop = 0, flushed = 0, quantise_timed = 0, quantise_fused = 0,
-         weight_gradient_rate = 1;
+         split_reduce = 0, droop = 0, flushed = 0, quantise_timed = 0, quantise_fused = 0;
   std::array<GemmConstants, kGemmTypes> gemm{};
   std::array<std::vector<Tile>, 3> menus;
   AttentionConstants attention{};

@@ -74,7 +74,7 @@ KernelTime moe_time(const workloads::MoeExperts& s, const workloads::Operator& o
   const GemmConstants& g = c.gemm[static_cast<std::size_t>(f.type)];
   const RankLoad load = rank_load(s);
   const double units = std::max(1.0, c.units - run.held_units);
-  const double scale = s.backward_weight ? c.weight_gradient_rate : 1.0;
+  const double scale = s.backward_weight ? g.weight_gradient_rate : 1.0;
   const double unit_rate = g.rate * f.peak / c.units * scale;
   const double feed = g.moe_feed * f.activation_bytes * (384.0 / 65536.0) * unit_rate;
   const double gate = s.gated ? 2 : 1;

@@ -176,6 +176,14 @@ PassRules pass_rules(const Scenario& s) {
   return r;
 }
 
+double operator_seconds(const Operator& op, const OperatorModel& model, const PassRules& rules) {
+  const Kind kind = kind_of(op);
+  double t = seconds_of(op, kind, model, rules);
+  if (kind == Kind::tp || kind == Kind::ep) t += rules.skew;
+  if (kind == Kind::tp) t += rules.ring_wait;
+  return t;
+}
+
 PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
                    const OperatorModel& model, const PassRules& rules) {
   PassCost out;
@@ -183,9 +191,7 @@ PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
   for (const Operator& op : graph.operators) {
     if (!chosen(op)) continue;
     const Kind kind = kind_of(op);
-    double t = seconds_of(op, kind, model, rules);
-    if (kind == Kind::tp || kind == Kind::ep) t += rules.skew;
-    if (kind == Kind::tp) t += rules.ring_wait;
+    const double t = operator_seconds(op, model, rules);
     out.seconds[static_cast<std::size_t>(kind)] += t;
     if (kind == Kind::tp || kind == Kind::cp || kind == Kind::ep) {
       out.collectives += 1;

@@ -59,6 +59,10 @@ using Chosen = std::function<bool(const workloads::Operator&)>;
 [[nodiscard]] PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
                                  const OperatorModel& model, const PassRules& rules);
 
+/// Seconds of one operator as a pass counts them: the kernel's with the stack's losses.
+[[nodiscard]] double operator_seconds(const workloads::Operator& op, const OperatorModel& model,
+                                      const PassRules& rules);
+
 /// GPU time with what is not hidden; the host's floor is the caller's business.
 [[nodiscard]] Seconds gpu_time(const PassTimes& pass);
 /// Forward of a piece, and its backward with recompute: max(GPU, host).

@@ -151,7 +151,7 @@ void Planner::add_operators(const OperatorGraph& graph, const std::string& piece
     row.format = to_string(op.format);
     row.bound = to_string(cost.bound);
     row.calls = calls;
-    row.time_s = cost.time.raw();
+    row.time_s = detail::operator_seconds(op, model_, rules_);
     row.flops = cost.flops.raw();
     row.bytes = cost.bytes.raw();
     row.peak_flops_per_s = cost.peak.raw();

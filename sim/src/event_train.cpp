@@ -46,24 +46,15 @@ std::array<PassSeconds, 5> passes_of(const StepGraph& step, const Timeline& time
   return out;
 }
 
-double kept(const StageTimes& stage) {
-  double bytes = 0;
-  for (const auto& piece : stage.pieces) {
-    bytes += static_cast<double>(piece.repeat) * piece.activation.raw();
-  }
-  return bytes;
-}
-
 // Activations come with a forward and go with the weight gradient.
 std::vector<Sample> memory_of(const StepGraph& step, const TrainingPlan& plan,
                               const Timeline& timeline, std::size_t rank) {
   const auto place = rank % static_cast<std::size_t>(plan.ranks);
-  double bytes = 0;
+  double bytes = plan.rank_buffers.raw();
   for (long lane = 0; lane < step.program.lanes; ++lane) {
     for (long s = 0; s < step.program.stages; ++s) {
       if (step.program.rank_of(lane, s) == static_cast<long>(place)) {
-        const auto& stage = plan.stages[static_cast<std::size_t>(s)];
-        bytes += (stage.weights + stage.gradients + stage.optimizer + stage.buffers).raw();
+        bytes += plan.stages[static_cast<std::size_t>(s)].resident.raw();
       }
     }
   }
@@ -73,15 +64,16 @@ std::vector<Sample> memory_of(const StepGraph& step, const TrainingPlan& plan,
     const auto& slot = slots[i];
     const auto& span = step.spans[rank][i];
     if (slot.pass == Pass::forward || slot.pass == Pass::pair) {
-      bytes += kept(plan.stages[slot.work.stage]);
+      bytes += plan.stages[slot.work.stage].kept.raw();
       out.push_back({timeline.start_s[span.first], bytes});
     }
     if (slot.pass != Pass::forward && slot.pass != Pass::backward_input) {
       const auto& freed = slot.pass == Pass::pair ? slot.backward : slot.work;
-      bytes -= kept(plan.stages[freed.stage]);
+      bytes -= plan.stages[freed.stage].kept.raw();
       out.push_back({timeline.end_s[span.last], bytes});
     }
   }
+  for (auto& sample : out) sample.value *= plan.memory_factor;
   return out;
 }
 

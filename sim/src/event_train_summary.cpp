@@ -76,27 +76,24 @@ TrainingTime time_of(const TrainingTimeline& played, const TrainingPlan& plan) {
   return out;
 }
 
-ActivitySeries activity_over_time(const TrainingTimeline& played, std::size_t rank,
-                                  std::size_t bins) {
-  ActivitySeries out;
-  out.flops_per_s.assign(bins, 0.0);
-  out.hbm_bytes_per_s.assign(bins, 0.0);
-  out.busy_fraction.assign(bins, 0.0);
+std::vector<ActivitySeries> activity_over_time(const TrainingTimeline& played, std::size_t bins) {
+  const std::vector<double> zero(bins, 0.0);
+  std::vector<ActivitySeries> out(played.ranks.size(), {zero, zero});
   const double width = played.step().raw() / static_cast<double>(bins);
   for (std::size_t task = 0; task < played.labels.size(); ++task) {
     const auto& label = played.labels[task];
     const double start = played.timeline.start_s[task], end = played.timeline.end_s[task];
-    if (label.rank != rank || label.track != Track::compute || end <= start) {
+    if (label.track != Track::compute || end <= start) {
       continue;
     }
+    auto& rank = out[label.rank];
     const auto first = static_cast<std::size_t>(start / width);
     for (auto bin = first; bin < bins && static_cast<double>(bin) * width < end; ++bin) {
       const double from = std::max(start, static_cast<double>(bin) * width);
       const double to = std::min(end, static_cast<double>(bin + 1) * width);
       const double share = std::max(0.0, to - from) / width;
-      out.flops_per_s[bin] += played.activity[task].flops / (end - start) * share;
-      out.hbm_bytes_per_s[bin] += played.activity[task].hbm_bytes / (end - start) * share;
-      out.busy_fraction[bin] += share;
+      rank.flops_per_s[bin] += played.activity[task].flops / (end - start) * share;
+      rank.hbm_bytes_per_s[bin] += played.activity[task].hbm_bytes / (end - start) * share;
     }
   }
   return out;

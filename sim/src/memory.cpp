@@ -109,7 +109,7 @@ double boundary_bytes(const Scenario& s) {
 
 /// Bytes of one micro-batch that the layers of a stage keep, and the largest live layer.
 struct StageKept {
-  double kept = 0, live = 0;
+  double kept = 0, live = 0, offloaded = 0;
 };
 StageKept stage_kept(const Scenario& s, const StageLayout& stage) {
   const double tokens = tokens_per_micro_batch(s);
@@ -123,6 +123,7 @@ StageKept stage_kept(const Scenario& s, const StageLayout& stage) {
     const double whole = on_rank(s, kept_widths(s, layer)) * tokens;
     if (i < s.train.offload_layers) {
       out.live = std::max(out.live, whole);
+      out.offloaded += whole;
     } else if (i < again) {
       out.kept += boundary_bytes(s) * tokens;
       out.live = std::max(out.live, whole);
@@ -215,6 +216,35 @@ bool TrainingMemory::fits() const {
   return !(capacity < peak().total());
 }
 
+StageMemory& StageMemory::operator+=(const StageMemory& other) {
+  weights += other.weights;
+  gradients += other.gradients;
+  optimizer += other.optimizer;
+  activations += other.activations;
+  buffers += other.buffers;
+  logits += other.logits;
+  return *this;
+}
+
+StageFootprint stage_footprint(const Scenario& s, const StageLayout& stage) {
+  const workloads::Parallelism& par = s.parallelism;
+  const bool both_ways = s.train.schedule == Schedule::dualpipe && par.pp > 1;
+  const double slack = s.stack.at("memory_allocator_factor");
+  const double stages_of_rank = static_cast<double>(par.vpp * (both_ways ? 2 : 1));
+  const StageKept kept = stage_kept(s, stage);
+  StageFootprint out;
+  add_states(s, stage, both_ways ? 2 : 1, out.resident);
+  out.resident.activations = Bytes(slack * kept.live / stages_of_rank);
+  if (stage.head) out.resident.logits = logits(s);
+  out.kept = Bytes(slack * kept.kept);
+  out.offloaded = Bytes(kept.offloaded);
+  return out;
+}
+
+Bytes rank_buffers(const Scenario& s) {
+  return Bytes(s.stack.at("memory_reserve_bytes")) + gathered_sequence(s);
+}
+
 TrainingMemory training_memory(const Scenario& s) {
   const workloads::Parallelism& par = s.parallelism;
   const std::vector<StageLayout> stages = stage_layout(s);
@@ -224,24 +254,21 @@ TrainingMemory training_memory(const Scenario& s) {
   TrainingMemory memory;
   memory.capacity =
       Bytes(s.cluster.accelerator.require("memory_bytes") * s.stack.at("memory_usable_fraction"));
-  const double slack = s.stack.at("memory_allocator_factor");
+  std::vector<StageFootprint> footprints;
+  for (const StageLayout& stage : stages) footprints.push_back(stage_footprint(s, stage));
   for (long rank = 0; rank < par.pp; ++rank) {
     StageMemory m;
-    m.buffers = Bytes(s.stack.at("memory_reserve_bytes"));
+    m.buffers = rank_buffers(s);
     const double flying = in_flight(s.train.schedule, par.pp, par.vpp, micro_batches, rank);
     std::vector<long> held;
     for (long c = 0; c < par.vpp; ++c) held.push_back(c * par.pp + rank);
     if (both_ways) held.push_back(par.pp - 1 - rank);
     for (const long index : held) {
-      const StageLayout& stage = stages[static_cast<std::size_t>(index)];
-      add_states(s, stage, both_ways ? 2 : 1, m);
-      const StageKept kept = stage_kept(s, stage);
+      const StageFootprint& stage = footprints[static_cast<std::size_t>(index)];
       const double share = both_ways ? 0.5 : 1;  // in-flight micro-batches split over directions
-      m.activations += Bytes(slack * (kept.kept * flying * share));
-      if (stage.head) m.logits += logits(s);
-      m.activations += Bytes(slack * kept.live / static_cast<double>(held.size()));
+      m += stage.resident;
+      m.activations += (flying * share) * stage.kept;
     }
-    m.buffers += gathered_sequence(s);
     m.buffers += (s.stack.at("memory_cache_factor") - 1) * m.total();
     if (rank == 0) memory.update = update_bytes(s, m, stages.front());
     memory.ranks.push_back(m);

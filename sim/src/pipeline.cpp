@@ -71,8 +71,8 @@ double in_flight(Schedule schedule, long ranks, long chunks, double micro_batche
     case Schedule::interleaved:
       return std::min(micro_batches * v, p * (v - 1) + 2 * (p - r) - 1) / v;
     case Schedule::dualpipe: return std::min(micro_batches, p + 1);
-    case Schedule::one_f_one_b:
-    case Schedule::zb_h1: return std::min(micro_batches, p - r);
+    case Schedule::zb_h1: return std::min(micro_batches, p);  // weight gradients are put off
+    case Schedule::one_f_one_b: return std::min(micro_batches, p - r);
   }
   return micro_batches;
 }

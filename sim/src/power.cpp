@@ -147,8 +147,12 @@ bool power_known(const Cluster& cluster) {
 }
 
 PowerEstimate power(const Activity& activity, const Cluster& cluster, const PowerSpec& spec) {
+  return power_around(chip_power(activity, cluster), cluster, spec);
+}
+
+PowerEstimate power_around(Watts chip, const Cluster& cluster, const PowerSpec& spec) {
   PowerEstimate estimate;
-  estimate.chip = chip_power(activity, cluster);
+  estimate.chip = chip;
   estimate.it = estimate.chip + host_watts(estimate.chip, cluster, spec, estimate);
   estimate.facility = estimate.it * spec.pue;
   return estimate;

@@ -1,13 +1,9 @@
 #include "jevons/sim/timeline.hpp"
 
-#include "jevons/sim/power.hpp"
-
 #include <unordered_map>
 
 namespace jevons::sim {
 namespace {
-
-constexpr std::size_t kPowerSamples = 400;
 
 bool is_backward(TaskKind kind) {
   return kind == TaskKind::backward_input || kind == TaskKind::backward_weight ||
@@ -111,24 +107,10 @@ class TraceBuilder {
 };
 
 void add_counters(const Scenario& scenario, const TrainingTimeline& played, Trace& trace) {
+  const auto watts = chip_power_over_time(scenario, played);
   for (std::uint32_t rank = 0; rank < played.ranks.size(); ++rank) {
     trace.counters.push_back({rank, "memory_bytes", played.memory[rank]});
-    if (!power_known(scenario.cluster)) {
-      continue;
-    }
-    const auto series = activity_over_time(played, rank, kPowerSamples);
-    Trace::Counter watts{rank, "chip_power_w", {}};
-    const double width = played.step().raw() / static_cast<double>(kPowerSamples);
-    for (std::size_t i = 0; i < kPowerSamples; ++i) {
-      Activity activity;
-      activity.format = scenario.precision.gemm;
-      activity.busy_fraction = series.busy_fraction[i];
-      activity.flops_per_s = series.flops_per_s[i];
-      activity.bytes_per_s = series.hbm_bytes_per_s[i];
-      watts.samples.push_back(
-          {static_cast<double>(i) * width, chip_power(activity, scenario.cluster).raw()});
-    }
-    trace.counters.push_back(std::move(watts));
+    if (!watts.empty()) trace.counters.push_back({rank, "chip_power_w", watts[rank]});
   }
 }
 

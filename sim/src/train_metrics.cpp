@@ -83,18 +83,14 @@ void add_memory_metrics(const Scenario& s, const TrainingMemory& memory, Result&
   }
 }
 
-void add_run_metrics(const Scenario& s, const TrainingPlanReport& report, const TrainingTime& t,
+void add_run_metrics(const Scenario& s, const TrainingTime& t, std::optional<Watts> chip,
                      Result& result) {
   Metrics& m = result.metrics;
   const double step = t.step.raw(), count = static_cast<double>(s.cluster.count);
   const double rate = tokens_per_step(s) / step;
   std::optional<PowerEstimate> watts;
-  if (power_known(s.cluster)) {
-    Activity activity;
-    activity.flops_per_s = report.rank_flops / step;
-    activity.format = s.precision.gemm;
-    activity.bytes_per_s = report.rank_bytes / step;
-    watts = power(activity, s.cluster, s.power);
+  if (chip) {
+    watts = power_around(*chip, s.cluster, s.power);
     m.set("power_w_per_accelerator", watts->chip.raw());
     m.set("it_power_w_per_accelerator", watts->it.raw());
     m.set("tokens_per_j", rate / (count * watts->it.raw()));

@@ -28,7 +28,6 @@ PieceTimes layer(double scale, long repeat) {
   out.backward_weight = pass(0.9 * scale, 0.0, 0.0, 0.0, 0.0);
   out.recompute = pass(0.3 * scale, 0.0, 0.0, 0.0, 0.0);
   out.repeat = repeat;
-  out.activation = Bytes(10);
   return out;
 }
 
@@ -51,7 +50,8 @@ TrainingPlan full_plan(Schedule schedule, long chunks) {
   for (long s = 0; s < 4 * chunks; ++s) {
     StageTimes stage;
     stage.pieces = {layer(1.0, 2), layer(0.6, s % 2 + 1)};
-    stage.weights = Bytes(1000);
+    stage.resident = Bytes(1000);
+    stage.kept = Bytes(30);
     stage.gradient_reduce = Seconds(0.8);
     stage.parameter_gather = Seconds(0.4);
     stage.optimizer_step = Seconds(0.25);
@@ -130,12 +130,13 @@ TEST_CASE("event training: all FLOPs of the plan are played, whatever the resolu
     }
     for (const bool per_layer : {false, true}) {
       const auto played = play_training(plan, {.per_layer = per_layer});
+      const auto all = activity_over_time(played, 64);
       double tasks = 0, series = 0;
       for (const auto& activity : played.activity) {
         tasks += activity.flops;
       }
       for (std::size_t rank = 0; rank < 4; ++rank) {
-        const auto over_time = activity_over_time(played, rank, 64);
+        const auto& over_time = all[rank];
         for (const double rate : over_time.flops_per_s) {
           series += rate * played.step().raw() / 64;
         }

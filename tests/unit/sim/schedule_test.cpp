@@ -28,10 +28,10 @@ TrainingPlan even_plan(Schedule schedule, long ranks, long chunks, long micro_ba
   piece.forward.compute = share(f);
   piece.backward_input.compute = share(b_input);
   piece.backward_weight.compute = share(w);
-  piece.activation = Bytes(1.0 / static_cast<double>(chunks));
   plan.stages.assign(static_cast<std::size_t>(ranks * chunks), {});
   for (auto& stage : plan.stages) {
     stage.pieces = {piece};
+    stage.kept = Bytes(1.0 / static_cast<double>(chunks));
   }
   return plan;
 }

@@ -130,9 +130,10 @@ void add_critical_path(const TrainingTimeline& played, Result& result);
 
 /// FLOPs and memory bytes per second of a rank, averaged over `bins` equal parts of the step.
 struct ActivitySeries {
-  std::vector<double> flops_per_s, hbm_bytes_per_s, busy_fraction;
+  std::vector<double> flops_per_s, hbm_bytes_per_s;
 };
-[[nodiscard]] ActivitySeries activity_over_time(const TrainingTimeline& played, std::size_t rank,
-                                                std::size_t bins);
+/// By rank.
+[[nodiscard]] std::vector<ActivitySeries> activity_over_time(const TrainingTimeline& played,
+                                                             std::size_t bins);
 
 }  // namespace jevons::sim

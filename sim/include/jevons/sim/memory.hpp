@@ -29,6 +29,7 @@ struct StageMemory {
   [[nodiscard]] Bytes total() const {
     return weights + gradients + optimizer + activations + buffers + logits;
   }
+  StageMemory& operator+=(const StageMemory& other);
 };
 
 struct TrainingMemory {
@@ -40,6 +41,17 @@ struct TrainingMemory {
   [[nodiscard]] bool fits() const;
   [[nodiscard]] const StageMemory& peak() const { return ranks[worst]; }
 };
+
+/// One model stage on one of its ranks.
+struct StageFootprint {
+  StageMemory resident;  ///< the whole step long; activations: of the layer that runs
+  Bytes kept;            ///< by a micro-batch from its forward to its backward
+  Bytes offloaded;       ///< by a micro-batch to the host
+};
+[[nodiscard]] StageFootprint stage_footprint(const Scenario& scenario, const StageLayout& stage);
+
+/// What a rank holds beside its stages.
+[[nodiscard]] Bytes rank_buffers(const Scenario& scenario);
 
 [[nodiscard]] TrainingMemory training_memory(const Scenario& scenario);
 

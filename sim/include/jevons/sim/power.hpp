@@ -44,6 +44,10 @@ struct PowerEstimate {
 [[nodiscard]] PowerEstimate power(const Activity& activity, const hwmodels::Cluster& cluster,
                                   const PowerSpec& spec);
 
+/// The same for a chip whose watts are known.
+[[nodiscard]] PowerEstimate power_around(Watts chip, const hwmodels::Cluster& cluster,
+                                         const PowerSpec& spec);
+
 /// The SKU gives what power() needs.
 [[nodiscard]] bool power_known(const hwmodels::Cluster& cluster);
 

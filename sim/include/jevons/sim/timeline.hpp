@@ -45,6 +45,12 @@ struct Trace {
 /// counts them.
 void add_memory(const Scenario& scenario, TrainingPlan& plan);
 
+/// Watts of a chip of every rank, in equal parts of the step; empty where the SKU has no power
+/// figure. A chip that waits spins in its communication kernel at full clock: it draws the base of
+/// the power model, not its idle watts.
+[[nodiscard]] std::vector<std::vector<Sample>> chip_power_over_time(const Scenario& scenario,
+                                                                    const TrainingTimeline& played);
+
 /// One training step, a task per layer and pass; a process per pipeline rank, a track per stream;
 /// memory and chip power as counters (power where the SKU gives what it takes).
 [[nodiscard]] Trace trace_training(const Scenario& scenario);

@@ -38,7 +38,6 @@ struct PieceTimes {
   std::string name;
   PassTimes forward, backward_input, backward_weight, recompute;
   long repeat = 1;   ///< identical pieces in a row
-  Bytes activation;  ///< kept from the forward to the backward, per micro-batch
   /// Of one of them, on the rank: its share of the stage's gradient reduce and parameter gather.
   /// None known in a stage: equal shares.
   double parameters = 0;
@@ -47,7 +46,9 @@ struct PieceTimes {
 /// A model stage (virtual stage: chunk · pp + rank; DualPipe: the stage along one direction).
 struct StageTimes {
   std::vector<PieceTimes> pieces;
-  Bytes weights, gradients, optimizer, buffers;  ///< resident on the rank for this stage
+  Bytes resident;  ///< on the rank for this stage, the whole step long
+  Bytes kept;      ///< activations of a micro-batch, from its forward to its backward
+  Seconds offload; ///< of a micro-batch's activations to the host, and as long back again
   Seconds gradient_reduce, parameter_gather;     ///< the whole collective, nothing hidden
   Seconds optimizer_step;
 };
@@ -66,6 +67,8 @@ struct TrainingPlan {
   /// count is set per process); otherwise units are taken only while an all-to-all runs.
   bool held_throughout = true;
   double compute_units = 1;  ///< of the chip
+  Bytes rank_buffers;        ///< what a rank holds beside its stages
+  double memory_factor = 1;  ///< what allocators cache on top
   Seconds host_per_micro_batch, host_per_step;
 };
 

@@ -29,7 +29,7 @@ check "training, event by event" --event $truth/training-{nvidia,papers,open,swe
 check "training, closed form" $truth/training-{nvidia,papers,open,sweeps}.json -- 'failures>0' "$speed:median>4%" "$speed:p90>14%" "$speed:|bias|>2%"
 check "training, whole groups left out" --cross $truth/training-{nvidia,papers,open,sweeps}.json -- 'median>7%' 'p90>18%'
 check "training, runs" $truth/training-runs.json -- 'failures>0' 'accelerator_hours:median>12%'
-check "training, GPT on A100" --event $truth/training-gpt-a100.json -- 'failures>0' 'median>6%' 'p90>17%'
+check "training, GPT on A100" --event $truth/training-gpt-a100.json -- 'failures>0' 'median>6%' 'p90>18%'
 check "training, H100 sweep" --event $truth/training-sweep-h100.json $truth/training-capacity.json -- 'failures>0' \
   'tokens_per_s_per_accelerator:median>9.5%' 'tokens_per_s_per_accelerator:p90>45%' 'fits:wrong>3%' 'memory_update_bytes:median>6%'
 check "training, memory" $truth/training-{papers,open,sweeps,capacity}.json -- 'memory_peak_bytes:median>6%'

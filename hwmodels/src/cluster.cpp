@@ -139,4 +139,9 @@ long Cluster::nodes() const {
   return (count + accelerators_per_node - 1) / accelerators_per_node;
 }
 
+Bandwidth host_link(const Accelerator& accelerator) {
+  const auto own = accelerator.find("host_link_bytes_per_s");
+  return Bandwidth(own ? *own : accelerator.constants.at("host_link.bytes_per_s"));
+}
+
 }  // namespace jevons::hwmodels

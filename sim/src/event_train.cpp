@@ -92,6 +92,8 @@ std::string_view to_string(TaskKind kind) {
     case TaskKind::host: return "host";
     case TaskKind::gradient_reduce: return "gradient reduce";
     case TaskKind::parameter_gather: return "parameter gather";
+    case TaskKind::offload: return "offload";
+    case TaskKind::reload: return "reload";
     case TaskKind::optimizer: return "optimizer";
     case TaskKind::meet: return "meet";
     case TaskKind::count: break;
@@ -105,6 +107,8 @@ std::string_view to_string(Track track) {
     case Track::tensor: return "tensor and context parallel";
     case Track::expert: return "expert parallel";
     case Track::shard: return "sharded parameters";
+    case Track::to_host: return "to host";
+    case Track::from_host: return "from host";
     case Track::send_down: return "send down";
     case Track::send_up: return "send up";
     case Track::data: return "data parallel";

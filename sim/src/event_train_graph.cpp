@@ -3,6 +3,7 @@
 #include "jevons/core/error.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace jevons::sim {
 
@@ -26,6 +27,7 @@ StepGraph::StepGraph(const TrainingPlan& plan, const EventOptions& options)
   for (std::uint32_t first = 0; first < ranks; first += pipeline) {
     forward_.assign(keys, {});
     backward_.assign(keys, {});
+    offloads_.assign(keys, kNone);
     for (std::uint32_t place = 0; place < pipeline; ++place) {
       add_rank(first + place);
     }
@@ -35,7 +37,13 @@ StepGraph::StepGraph(const TrainingPlan& plan, const EventOptions& options)
   add_optimizer();
 }
 
+// Two ports a rank, inside and out of the scale-up domain. A transfer's "bytes" are the seconds that
+// it takes alone, so that every port moves one a second.
 void StepGraph::add_streams() {
+  for (std::size_t rank = 0; rank < spans.size(); ++rank) {
+    graph.add_link(Bandwidth(1));
+    graph.add_link(Bandwidth(1));
+  }
   for (std::size_t rank = 0; rank < spans.size(); ++rank) {
     const bool coupled = plan_.held_units > 0 && !plan_.held_throughout;
     const auto device = coupled ? graph.add_device(plan_.compute_units) : kNone;
@@ -79,10 +87,27 @@ std::vector<Work> StepGraph::held_by(std::uint32_t rank) const {
 }
 
 TaskId StepGraph::add(TaskKind kind, Track track, Work work, std::size_t piece, double seconds) {
-  const auto task = graph.add_task(stream(rank_, track), Seconds(seconds));
+  const auto link = port(kind);
+  const auto task =
+      link == kNone || seconds == 0
+          ? graph.add_task(stream(rank_, track), Seconds(seconds))
+          : graph.add_transfer(stream(rank_, track), Bytes(seconds), std::array{link});
   labels.push_back({kind, track, static_cast<std::uint16_t>(piece), rank_, work, kNone});
   activity.push_back({});
   return task;
+}
+
+LinkId StepGraph::port(TaskKind kind) const {
+  const auto through = [this](bool out) { return 2 * rank_ + (out ? 1U : 0U); };
+  switch (kind) {
+    case TaskKind::tensor_comm: return through(plan_.crosses.tensor);
+    case TaskKind::expert_comm: return through(plan_.crosses.expert);
+    case TaskKind::send: return through(plan_.crosses.send);
+    case TaskKind::shard_comm:
+    case TaskKind::gradient_reduce:
+    case TaskKind::parameter_gather: return through(plan_.crosses.data);
+    default: return kNone;
+  }
 }
 
 void StepGraph::wait(TaskId task, TaskId before) {
@@ -95,6 +120,7 @@ void StepGraph::add_rank(std::uint32_t rank) {
   rank_ = rank;
   slowdown_ = options_.slowdown.empty() ? 1.0 : options_.slowdown[rank];
   last_ = gate_ = kNone;
+  offloading_.assign(static_cast<std::size_t>(program.stages * program.lanes), kNone);
   add_gather();
   const auto& slots = program.by_rank[rank % static_cast<std::uint32_t>(plan_.ranks)];
   spans[rank].reserve(slots.size());

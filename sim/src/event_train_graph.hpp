@@ -60,6 +60,8 @@ class StepGraph {
   void add_reduce(std::uint32_t place, std::size_t bucket);
   void add_optimizer();
   TaskId add(TaskKind kind, Track track, Work work, std::size_t piece, double seconds);
+  /// The port of the rank that communication of this kind goes through; kNone: it is none.
+  [[nodiscard]] LinkId port(TaskKind kind) const;
   void wait(TaskId task, TaskId before);
   [[nodiscard]] std::size_t key(Work work) const;
   [[nodiscard]] std::size_t holder(Work work) const;  ///< stage and lane
@@ -86,6 +88,9 @@ class StepGraph {
   void block(TaskKind kind, Track track, Work work, std::size_t piece, double seconds);
   void join();
   void block_on_send(Work work, bool forward);
+  void wait_for_offload(Work work);
+  void offload(Work work, TaskId start);
+  void reload(Work work);
   [[nodiscard]] double slowdown(bool in_pair) const;
   [[nodiscard]] bool detailed(TaskKind kind, Work work) const;
   [[nodiscard]] bool first_of_lane(Work work) const;
@@ -96,6 +101,8 @@ class StepGraph {
   std::vector<Ends> forward_, backward_;      // of the replica that is being built, by key()
   std::vector<std::vector<TaskId>> gathers_;  // of the rank being built: holder(), piece, repeat
   std::vector<std::vector<Bucket>> buckets_;  // by rank
+  std::vector<TaskId> offloads_;              // of the replica that is being built, by key()
+  std::vector<TaskId> offloading_;            // of the rank that is being built, by holder()
   std::uint32_t rank_ = 0;
   double slowdown_ = 1;
   SlotSpan span_;

@@ -78,10 +78,13 @@ void StepGraph::add_slot(const Slot& slot) {
   span_ = {};
   switch (slot.pass) {
     case Pass::forward: {
+      wait_for_offload(slot.work);
+      const auto start = last_;
       compute(TaskKind::host, slot.work, 0,
               plan_.host_per_micro_batch.raw() / static_cast<double>(plan_.chunks));
       add_work(slot.work, kForward, false);
       join();
+      offload(slot.work, start);
       forward_[key(slot.work)] = {span_.first, last_};
       block_on_send(slot.work, true);
       break;
@@ -90,6 +93,7 @@ void StepGraph::add_slot(const Slot& slot) {
     case Pass::backward_input: {
       const bool whole = slot.pass == Pass::backward;
       add_work(slot.work, whole ? std::span<const TaskKind>(kBackward) : kBackwardInput, false);
+      reload(slot.work);
       join();
       backward_[key(slot.work)] = {span_.first, last_};
       block_on_send(slot.work, false);
@@ -261,6 +265,7 @@ double StepGraph::exchange_s(Work work, std::span<const TaskKind> kinds) const {
 }
 
 void StepGraph::add_pair(const Slot& slot) {
+  wait_for_offload(slot.work);
   compute(TaskKind::meet, slot.work, 0, 0.0);
   const auto start = last_;
   compute(TaskKind::host, slot.work, 0,
@@ -285,7 +290,9 @@ void StepGraph::add_pair(const Slot& slot) {
   block(TaskKind::expert_comm, Track::expert, slot.work, 0, exposed);
   compute(TaskKind::host, slot.work, 0,
           std::max(0.0, both.host_floor - std::max(kernels, exchange) - exposed));
+  reload(slot.backward);
   join();
+  offload(slot.work, start);
   forward_[key(slot.work)] = {start, last_};
   backward_[key(slot.backward)] = {start, last_};
   block_on_send(slot.work, true);
@@ -329,6 +336,39 @@ void StepGraph::add_exchange(const Slot& slot, double hidden, TaskId start) {
   }
   join();
   gate_ = last;
+}
+
+// The buffer of the copy before is still in use.
+void StepGraph::wait_for_offload(Work work) {
+  const auto before = offloading_[holder(work)];
+  if (before != kNone) {
+    compute(TaskKind::meet, work, 0, 0.0);
+    wait(last_, before);
+  }
+}
+
+void StepGraph::offload(Work work, TaskId start) {
+  const double seconds = stage(work).offload.raw();
+  if (seconds == 0) {
+    return;
+  }
+  const auto task = add(TaskKind::offload, Track::to_host, work, 0, seconds);
+  wait(task, start);
+  offloading_[holder(work)] = offloads_[key(work)] = task;
+}
+
+void StepGraph::reload(Work work) {
+  const double seconds = stage(work).offload.raw();
+  if (seconds == 0) {
+    return;
+  }
+  join();
+  const auto task = add(TaskKind::reload, Track::from_host, work, 0, seconds);
+  wait(task, offloads_[key(work)]);
+  if (!spans[rank_].empty()) {
+    wait(task, spans[rank_].back().first);
+  }
+  gate_ = task;
 }
 
 void StepGraph::block_on_send(Work work, bool forward) {

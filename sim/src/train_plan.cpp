@@ -330,6 +330,19 @@ const Piece& Planner::mtp() {
   return *mtp_;
 }
 
+/// Groups are laid out tensor, context, data (experts inside), pipeline: the last is the farthest.
+CrossesDomain crossings(const Scenario& s) {
+  const workloads::Parallelism& par = s.parallelism;
+  const long domain = s.cluster.scale_up_domain;
+  const long inner = par.tp * par.cp;
+  CrossesDomain out;
+  out.tensor = inner > domain;
+  out.expert = par.ep > 1 && par.ep * par.etp > domain;
+  out.data = inner * par.dp > domain;
+  out.send = par.pp > 1 && inner * par.dp >= domain;
+  return out;
+}
+
 double pipelined(const Scenario& s) {
   return s.train.overlap.pp.value_or(true) ? s.stack.at("pp_overlap") : 0.0;
 }
@@ -394,6 +407,10 @@ TrainingPlanReport Planner::build() {
   for (const StageLayout& layout : stage_layout(s_)) {
     KindSeconds seconds{};
     plan.stages.push_back(stage(layout, seconds));
+    if (s_.train.offload_layers > 0) {
+      plan.stages.back().offload =
+          stage_footprint(s_, layout).offloaded / hwmodels::host_link(s_.cluster.accelerator);
+    }
     StageKinds kinds;
     for (std::size_t i = 0; i < detail::kKinds; ++i) {
       kinds.seconds.emplace_back(detail::to_string(static_cast<Kind>(i)), seconds[i]);
@@ -401,6 +418,7 @@ TrainingPlanReport Planner::build() {
     out.kinds.push_back(std::move(kinds));
   }
   add_totals(out);
+  plan.crosses = crossings(s_);
   if (par.pp > 1) plan.p2p = Seconds(collective(send()));
   plan.p2p_overlap = pipelined(s_);
   const double dp = s_.train.overlap.dp.value_or(true) ? s_.stack.at("dp_overlap") : 0.0;

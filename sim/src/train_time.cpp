@@ -13,10 +13,10 @@ constexpr Seconds kZero{0.0};
 
 /// One micro-batch on one model stage.
 struct StageSum {
-  Seconds forward, backward, weight, compute, host_floor, exchange, exposed, gpu;
+  Seconds forward, backward, weight, compute, host_floor, exchange, exposed, gpu, offload;
 };
 
-StageSum sum_of(const StageTimes& stage) {
+StageSum sum_of(const StageTimes& stage, bool alone) {
   StageSum sum;
   for (const PieceTimes& p : stage.pieces) {
     const double n = static_cast<double>(p.repeat);
@@ -32,6 +32,14 @@ StageSum sum_of(const StageTimes& stage) {
       sum.host_floor += n * pass->host;
     }
   }
+  // Copies run beside a forward and a backward, what is longer is waited for. Where one
+  // micro-batch is in flight, the same one goes out and comes back meanwhile.
+  const Seconds copies = (alone ? 2.0 : 1.0) * stage.offload;
+  const Seconds late = std::max(kZero, copies - sum.forward - sum.backward);
+  sum.backward += late;
+  sum.exposed += late;
+  sum.gpu += late;
+  sum.offload = stage.offload;
   return sum;
 }
 
@@ -43,7 +51,7 @@ Seconds pair_time(const TrainingPlan& plan, const StageSum& s) {
   const Seconds kernels = left * s.compute + std::max(kZero, other);
   const Seconds shorter = std::min(kernels, s.exchange);
   const Seconds gpu = std::max(kernels, s.exchange) + (1 - plan.pair_overlap) * shorter;
-  return std::max(gpu, s.host_floor);
+  return std::max({gpu, s.host_floor, s.offload});
 }
 
 void accumulate(StageSum& into, const StageSum& s, double factor) {
@@ -55,6 +63,7 @@ void accumulate(StageSum& into, const StageSum& s, double factor) {
   into.exchange += factor * s.exchange;
   into.exposed += factor * s.exposed;
   into.gpu += factor * s.gpu;
+  into.offload += factor * s.offload;
 }
 
 /// Exposed part of a collective of length t beside a pass of length `beside`.
@@ -70,7 +79,10 @@ TrainingTime closed_form(const TrainingPlan& plan) {
   std::vector<StageSum> sums(ranks);
   Seconds data_parallel{0.0}, optimizer{0.0};
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
-    const StageSum s = sum_of(plan.stages[i]);
+    const double flying =
+        in_flight(plan.schedule, plan.ranks, plan.chunks,
+                  static_cast<double>(plan.micro_batches), static_cast<long>(i % ranks));
+    const StageSum s = sum_of(plan.stages[i], flying < 2);
     accumulate(sums[i % ranks], s, both_ways ? 0.5 : 1);
     if (both_ways) accumulate(sums[ranks - 1 - i], s, 0.5);
   }

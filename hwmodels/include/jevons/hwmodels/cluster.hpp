@@ -64,4 +64,7 @@ struct ClusterOverrides {
 [[nodiscard]] Cluster make_cluster(Accelerator accelerator, long count,
                                    const ClusterOverrides& overrides, std::string_view where);
 
+/// Link of an accelerator to host memory, per direction: the SKU's own figure, else its class's.
+[[nodiscard]] Bandwidth host_link(const Accelerator& accelerator);
+
 }  // namespace jevons::hwmodels

@@ -1,7 +1,8 @@
 // A training step as it happens: the plan's passes, sends and collectives played on the engine.
 //
 // Streams of a rank: compute; tensor/context-parallel, expert-parallel and sharded-parameter
-// communication; sends down and up the pipeline; data-parallel communication.
+// communication; copies to and from the host; sends down and up the pipeline; data-parallel
+// communication.
 // - A piece (layer, head …) computes; hidden communication runs beside it, exposed communication
 //   after it; a host that launches more slowly pads it: max(host, max(compute, hidden) + exposed),
 //   a whole backward at once.
@@ -12,6 +13,12 @@
 // - Gradients are reduced in one bucket per piece as the last micro-batch's weight gradients come:
 //   the share dp_overlap beside compute, the rest after the last pass. Parameters are gathered at
 //   the start: the share gather_overlap beside compute, before each piece's first forward.
+// - Communication of a rank shares the rank's port into its level: everything that leaves the
+//   scale-up domain one link, everything inside of it another, max-min fair. Oversubscribed levels
+//   above are the same for all ranks and are in the seconds of the plan.
+// - Offloaded activations go to the host from the start of their forward on, in the order of the
+//   forwards; the next forward of the stage waits for the copy before it. They come back from the
+//   start of the slot before their backward, which ends no sooner than they are there.
 // - All ranks meet (gradient norm) before the optimizer.
 // One replica stands for all unless `replicas` says otherwise. Known error: see `validate`; the
 // same plan in closed form (pipeline.hpp) differs by queueing between uneven stages.
@@ -41,13 +48,26 @@ enum class TaskKind : std::uint8_t {
   host,
   gradient_reduce,
   parameter_gather,
+  offload,  ///< activations to the host
+  reload,   ///< and back
   optimizer,
   meet,  ///< zero seconds: where ranks wait for each other
   count
 };
 [[nodiscard]] std::string_view to_string(TaskKind kind);
 
-enum class Track : std::uint8_t { compute, tensor, expert, shard, send_down, send_up, data, count };
+enum class Track : std::uint8_t {
+  compute,
+  tensor,
+  expert,
+  shard,
+  to_host,
+  from_host,
+  send_down,
+  send_up,
+  data,
+  count
+};
 [[nodiscard]] std::string_view to_string(Track track);
 
 struct TaskLabel {

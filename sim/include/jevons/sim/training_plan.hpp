@@ -53,6 +53,11 @@ struct StageTimes {
   Seconds optimizer_step;
 };
 
+/// Which communication leaves the scale-up domain.
+struct CrossesDomain {
+  bool tensor = false, expert = false, data = false, send = false;
+};
+
 struct TrainingPlan {
   Schedule schedule = Schedule::one_f_one_b;
   long ranks = 1, chunks = 1, micro_batches = 1;
@@ -67,6 +72,7 @@ struct TrainingPlan {
   /// count is set per process); otherwise units are taken only while an all-to-all runs.
   bool held_throughout = true;
   double compute_units = 1;  ///< of the chip
+  CrossesDomain crosses;
   Bytes rank_buffers;        ///< what a rank holds beside its stages
   double memory_factor = 1;  ///< what allocators cache on top
   Seconds host_per_micro_batch, host_per_step;

@@ -114,6 +114,7 @@ sim::Scenario read_scenario(const Json& document, const std::string& file,
       "name", std::string(sim::to_string(scenario.task)) + " " + subject + " on " +
                   std::to_string(scenario.cluster.count) + " x " + scenario.cluster.accelerator.id);
   root.finish();
+  if (scenario.task == sim::Task::train) read_stages(in, document);
   return scenario;
 }
 

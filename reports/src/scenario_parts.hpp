@@ -49,6 +49,8 @@ void read_precision(ScenarioReader& in, ObjectReader& root);
 void choose_kv_cache(ScenarioReader& in, const ObjectReader& root);
 void read_stack(ScenarioReader& in, ObjectReader& root);
 void read_train(ScenarioReader& in, ObjectReader& root);
+/// After everything else: a stage is a whole scenario.
+void read_stages(ScenarioReader& in, const Json& document);
 void read_serve(ScenarioReader& in, ObjectReader& root);
 void read_op(ScenarioReader& in, ObjectReader& root);
 void read_price(ScenarioReader& in, ObjectReader& root);
@@ -73,7 +75,8 @@ void check_layout(ScenarioReader& in, const workloads::Parallelism& layout,
 [[nodiscard]] std::string precision_words(const Precision& precision);
 [[nodiscard]] Json write_precision(const Precision& precision);
 [[nodiscard]] Json write_layout(const workloads::Parallelism& layout);
-[[nodiscard]] Json write_train(const sim::TrainSpec& train);
+[[nodiscard]] Json write_train(const sim::Scenario& scenario);
+[[nodiscard]] Json write_stages(const std::vector<sim::RunStage>& stages);
 [[nodiscard]] Json write_serve(const sim::Scenario& scenario);
 [[nodiscard]] Json write_op(const workloads::Operator& op);
 [[nodiscard]] Json write_price(const sim::PriceSpec& price);

@@ -49,7 +49,14 @@ Schedule read_schedule(ScenarioReader& in, ObjectReader& train) {
 void read_recompute(ScenarioReader& in, ObjectReader& train, sim::TrainSpec& spec) {
   spec.recompute_layers = train.optional_integer("recompute_layers", 0, 1000000);
   const Json* value = train.raw("recompute");
-  if (value == nullptr || value->is_null()) {
+  const bool given = value != nullptr && !value->is_null();
+  if (spec.recompute_layers && (!given || *value != "full")) {
+    throw bad_input(train.where("recompute_layers"),
+                    "recompute_layers with recompute " + (given ? value->dump() : "left out"),
+                    "it says how many layers of a stage \"full\" recomputes: set recompute to "
+                    "\"full\", or remove it");
+  }
+  if (!given) {
     in.took("/train/recompute", "none", "default");
     return;
   }
@@ -206,10 +213,12 @@ void read_train(ScenarioReader& in, ObjectReader& root) {
       train.number_or("expert_load_max_over_mean", 1.0, {1, kMaxCount});
   spec.overlap = read_overlap(train);
   spec.failures = read_failures(train);
+  train.ignore("stages");  // read_stages(), when the rest is known
   train.finish();
 }
 
-Json write_train(const sim::TrainSpec& spec) {
+Json write_train(const sim::Scenario& scenario) {
+  const sim::TrainSpec& spec = scenario.train;
   Json out = Json::object();
   out["sequence_length"] = number_json(spec.sequence_length);
   out["global_batch_sequences"] = number_json(spec.global_batch_sequences);
@@ -235,6 +244,7 @@ Json write_train(const sim::TrainSpec& spec) {
                                             : Json(nullptr);
     out["failures"] = std::move(failures);
   }
+  if (!scenario.stages.empty()) out["stages"] = write_stages(scenario.stages);
   return out;
 }
 

@@ -62,7 +62,7 @@ Json write_scenario(const sim::Scenario& scenario) {
   out["stack"] =
       scenario.origin.stack_file.empty() ? scenario.stack.id : scenario.origin.stack_file;
   switch (scenario.task) {
-    case sim::Task::train: out["train"] = write_train(scenario.train); break;
+    case sim::Task::train: out["train"] = write_train(scenario); break;
     case sim::Task::serve: out["serve"] = write_serve(scenario); break;
     case sim::Task::op: out["op"] = write_op(scenario.op.op); break;
   }

@@ -83,62 +83,93 @@ void add_memory_metrics(const Scenario& s, const TrainingMemory& memory, Result&
   }
 }
 
-void add_run_metrics(const Scenario& s, const TrainingTime& t, std::optional<Watts> chip,
-                     Result& result) {
-  Metrics& m = result.metrics;
-  const double step = t.step.raw(), count = static_cast<double>(s.cluster.count);
-  const double rate = tokens_per_step(s) / step;
-  std::optional<PowerEstimate> watts;
-  if (chip) {
-    watts = power_around(*chip, s.cluster, s.power);
-    m.set("power_w_per_accelerator", watts->chip.raw());
-    m.set("it_power_w_per_accelerator", watts->it.raw());
-    m.set("tokens_per_j", rate / (count * watts->it.raw()));
-  } else {
+void add_power_metrics(const Scenario& s, const TrainingTime& t, std::optional<Watts> chip,
+                       Result& result) {
+  if (!chip) {
     result.warnings.push_back({"no_power_figure",
                                "the accelerator has no power figure: watts and energy are left out",
                                "/cluster/accelerator"});
+    return;
   }
-  if (!s.train.tokens) return;
-  double useful = 1;
-  if (s.train.failures) {
-    // A checkpoint holds weights, master weights and two moments once, written by all in parallel.
-    const Precision& p = s.precision;
-    const double bytes =
-        weight_bytes(p.weights) + activation_bytes(p.master) + 2 * activation_bytes(p.moments);
-    const Bytes saved(m.number("parameters_total").value_or(0) * bytes / count);
-    const Seconds write =
-        checkpoint_write_time(saved, Bandwidth(s.stack.at("checkpoint_bandwidth")));
-    useful = goodput(*s.train.failures, s.cluster.count, write).fraction;
+  const PowerEstimate watts = power_around(*chip, s.cluster, s.power);
+  Metrics& m = result.metrics;
+  m.set("power_w_per_accelerator", watts.chip.raw());
+  m.set("it_power_w_per_accelerator", watts.it.raw());
+  const double rate = tokens_per_step(s) / t.step.raw();
+  m.set("tokens_per_j", rate / (static_cast<double>(s.cluster.count) * watts.it.raw()));
+}
+
+namespace {
+
+/// Share of the time that makes progress.
+double useful_share(const Scenario& s, const Metrics& m) {
+  if (!s.train.failures) return 1;
+  // A checkpoint holds weights, master weights and two moments once, written by all in parallel.
+  const Precision& p = s.precision;
+  const double bytes =
+      weight_bytes(p.weights) + activation_bytes(p.master) + 2 * activation_bytes(p.moments);
+  const Bytes saved(m.number("parameters_total").value_or(0) * bytes /
+                    static_cast<double>(s.cluster.count));
+  const Seconds write = checkpoint_write_time(saved, Bandwidth(s.stack.at("checkpoint_bandwidth")));
+  return goodput(*s.train.failures, s.cluster.count, write).fraction;
+}
+
+void add_stages(const std::vector<RunPart>& parts, double useful, double wall, Result& result) {
+  if (parts.size() < 2) return;
+  Breakdown b{"wall_time_s", wall, "s", {}, "the stages of the run, failures in each"};
+  for (const RunPart& part : parts) {
+    Breakdown child{part.name, part.tokens / part.tokens_per_s / useful, "s", {}, ""};
+    child.formula = text("%.4g tokens at %.4g tokens/s", part.tokens, part.tokens_per_s);
+    b.children.push_back(std::move(child));
   }
+  result.breakdown.push_back(std::move(b));
+}
+
+void add_cost(const Scenario& s, double hours, double tokens, Watts it, Result& result) {
+  const auto price = hourly_price(s.price, it, s.power.pue, s.cluster.count);
+  if (!price) {
+    result.warnings.push_back({"no_price", "no price is known: cost is left out", "/price"});
+    return;
+  }
+  const double cost = hours * price->usd_per_accelerator_hour;
+  result.metrics.set("cost_usd", cost);
+  result.metrics.set("usd_per_mtok", cost / (tokens / 1e6));
+  Breakdown b{"cost_usd", cost, "usd", {}, ""};
+  b.formula = text("%.4g accelerator-hours x %.4g USD", hours, price->usd_per_accelerator_hour);
+  for (const Breakdown& part : price->parts) {
+    b.children.push_back({part.name, part.value * hours, "usd", {}, part.formula});
+  }
+  result.breakdown.push_back(std::move(b));
+}
+
+}  // namespace
+
+void add_run_metrics(const Scenario& s, const std::vector<RunPart>& parts, Result& result) {
+  Metrics& m = result.metrics;
+  const double count = static_cast<double>(s.cluster.count);
+  const double useful = useful_share(s, m);
   m.set("goodput_fraction", useful);
   if (!(useful > 0)) {
     result.warnings.push_back({"no_progress", "failures eat all progress", "/train/failures"});
     return;
   }
-  const double wall = *s.train.tokens / rate / useful;
+  double wall = 0, tokens = 0, energy = 0;
+  for (const RunPart& part : parts) {
+    const double seconds = part.tokens / part.tokens_per_s / useful;
+    wall += seconds;
+    tokens += part.tokens;
+    const Watts it = part.chip ? power_around(*part.chip, s.cluster, s.power).it : Watts(0);
+    energy += seconds * count * it.raw();
+  }
   const double hours = wall * count / kSecondsPerHour;
   m.set("wall_time_s", wall);
   m.set("accelerator_hours", hours);
-  const Watts it = watts ? watts->it : Watts(0);
-  if (const auto price = hourly_price(s.price, it, s.power.pue, s.cluster.count)) {
-    const double cost = hours * price->usd_per_accelerator_hour;
-    m.set("cost_usd", cost);
-    m.set("usd_per_mtok", cost / (*s.train.tokens / 1e6));
-    Breakdown b{"cost_usd", cost, "usd", {}, ""};
-    b.formula = text("%.4g accelerator-hours x %.4g USD", hours, price->usd_per_accelerator_hour);
-    for (const Breakdown& part : price->parts) {
-      b.children.push_back({part.name, part.value * hours, "usd", {}, part.formula});
-    }
-    result.breakdown.push_back(std::move(b));
-  } else {
-    result.warnings.push_back({"no_price", "no price is known: cost is left out", "/price"});
-  }
-  if (!watts) return;
-  const Joules energy(watts->it.raw() * count * wall);
-  m.set("energy_j", energy.raw());
-  m.set("facility_energy_j", energy.raw() * s.power.pue);
-  m.set("co2e_kg", co2e_kg(energy * s.power.pue, s.power.grid_gco2e_per_kwh));
+  add_stages(parts, useful, wall, result);
+  add_cost(s, hours, tokens, Watts(energy / (wall * count)), result);
+  if (!parts.front().chip) return;
+  m.set("energy_j", energy);
+  m.set("facility_energy_j", energy * s.power.pue);
+  m.set("co2e_kg", co2e_kg(Joules(energy * s.power.pue), s.power.grid_gco2e_per_kwh));
 }
 
 }  // namespace jevons::sim::detail

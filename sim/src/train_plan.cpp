@@ -55,6 +55,7 @@ class Planner {
     context_.precision = s_.precision;
     context_.load_max_over_mean = s_.train.expert_load_max_over_mean;
     context_.unfused_attention = !s_.stack.flag("fused_attention");
+    context_.latent_ring = s_.stack.flag("cp_sends_latents");
     context_.causal = s_.train.causal;
   }
 

@@ -124,16 +124,21 @@ std::size_t expanded_core(Builder& b, const Attention& a, std::size_t latent, st
   const double heads = static_cast<double>(a.heads) / b.tp();
   const auto nope = static_cast<double>(a.nope_dim), rope = static_cast<double>(a.rope_dim);
   const auto v = static_cast<double>(a.v_dim);
+  const auto ck = static_cast<double>(a.kv_lora_rank);
   const double t = b.tokens();
-  const std::size_t kv = b.linear("kv_b_proj", Module::mla_up_proj, t, heads * (nope + v),
-                                  static_cast<double>(a.kv_lora_rank), latent);
+  const bool latents = b.context().latent_ring && b.cp() > 1;
+  const std::size_t gathered = latents ? b.ring(t * (ck + rope) * b.width(), latent) : latent;
+  const double keys = latents ? t * b.cp() : t;
+  const std::size_t kv =
+      b.linear("kv_b_proj", Module::mla_up_proj, keys, heads * (nope + v), ck, gathered);
   // Rotary on the rope part of the queries in place; keys are put together from both parts.
-  const double read = t * heads * (rope + nope) * b.width();
-  const double written = t * heads * (rope + nope + rope) * b.width();
+  const double read = heads * (t * rope + keys * nope) * b.width();
+  const double written = heads * (t * rope + keys * (nope + rope)) * b.width();
   const std::size_t x = b.elementwise(
       "rotary", Module::attention_proj,
       {.read = read, .written = written, .back_read = written, .back_written = read}, {q, kv});
   const std::size_t core = core_of(b, a, x);
+  if (latents) return core;
   const std::size_t ring = b.ring(t * heads * (nope + rope + v) * b.width(), x);
   if (ring != x) b.also_wait(ring);
   return core;

@@ -141,6 +141,8 @@ struct Origin {
   std::string stack_file;  ///< path, when the stack is not a preset
 };
 
+struct RunStage;
+
 struct Scenario {
   std::string name;
   Task task = Task::train;
@@ -154,9 +156,20 @@ struct Scenario {
   OpSpec op;
   PriceSpec price;
   PowerSpec power;
+  std::vector<RunStage> stages;     ///< of a training run; none: all tokens are trained alike
   std::vector<InputSource> inputs;  ///< defaults and assumptions taken while resolving
   unsigned long seed = 1;
   Origin origin;
+};
+
+/// Part of a training run with a batch, sequence length or layout of its own: a batch ramp, a
+/// context extension. Its scenario is complete, has `train.tokens` and no stages.
+struct RunStage {
+  std::string name;
+  /// Sequences of the first step when the batch grows linearly with the tokens, up to that of the
+  /// scenario.
+  std::optional<double> batch_from;
+  Scenario scenario;
 };
 
 [[nodiscard]] std::string_view to_string(Task task);

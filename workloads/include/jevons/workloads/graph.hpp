@@ -51,6 +51,7 @@ struct LayerContext {
   Precision precision{};
   double load_max_over_mean = 0;   ///< 0: balanced
   bool unfused_attention = false;  ///< scores written to memory (before FlashAttention)
+  bool latent_ring = false;        ///< MLA with cp: latents go round, every rank expands them
   bool causal = true;
   bool training = true;  ///< false: prefill; nothing is kept or cast for a backward pass
 };

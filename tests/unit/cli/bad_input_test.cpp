@@ -111,6 +111,7 @@ TEST_CASE("bad input: a wrong name is answered with the nearest right ones") {
   refused(with("/precision", "{\"gemm\": \"float8\"}"), {"/precision/gemm", "float8", "fp8"});
   refused(with("/train/schedule", "\"dualpip\""), {"/train/schedule", "dualpip", "dualpipe"});
   refused(with("/train/recompute", "[\"attn\"]"), {"/train/recompute", "attn", "attention_core"});
+  refused(with("/train/recompute_layers", "4"), {"/train/recompute_layers", "none", "full"});
   refused(with("/task", "\"training\""), {"/task", "training"});
   refused(with("/schema", "\"jevons.scenario/2\""), {"/schema", "jevons.scenario/1"});
 }

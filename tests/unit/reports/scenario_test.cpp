@@ -36,6 +36,17 @@ const char* const kServing = R"({
   "price": {"basis": "owned", "accelerator_usd": 30000, "sell": {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2}}
 })";
 
+const char* const kStages = R"({
+  "task": "train", "model": "deepseek-v3",
+  "cluster": {"accelerator": "h800-sxm", "count": 2048}, "precision": "fp8-block",
+  "parallelism": {"pp": 16, "ep": 64},
+  "train": {"schedule": "dualpipe", "global_batch_sequences": 15360, "stages": [
+    {"name": "ramp", "tokens": "469B", "global_batch_sequences": {"from": 4096, "to": 15360}},
+    {"name": "main", "tokens": 14.331e12},
+    {"name": "32K", "steps": 1000, "sequence_length": 32768, "global_batch_sequences": 1920,
+     "recompute": "full", "parallelism": {"cp": 8}}]}
+})";
+
 sim::Scenario read(const std::string& text) {
   const hwmodels::Catalogue catalogue;
   return read_scenario(parse_json(text, "test"), "test", catalogue);
@@ -140,8 +151,33 @@ TEST_CASE("scenario: acceptance rates must match the draft tokens") {
   CHECK(message_of(text).find("1 rates for 2 draft tokens") != std::string::npos);
 }
 
+TEST_CASE("scenario: a stage puts its keys over the run's and is checked like a scenario") {
+  const sim::Scenario s = read(kStages);
+  REQUIRE(s.stages.size() == 3);
+  CHECK(s.stages[0].batch_from == 4096);
+  CHECK(s.stages[1].scenario.train.global_batch_sequences == 15360);
+  CHECK(s.stages[2].scenario.parallelism.dp == 16);
+  CHECK(s.stages[2].scenario.parallelism.pp == 16);
+  CHECK(*s.stages[2].scenario.train.tokens == 1000.0 * 1920 * 32768);
+  CHECK(*s.train.tokens == 14.8e12 + 1000.0 * 1920 * 32768);
+  const auto changed = [](std::string_view from, std::string_view to) {
+    std::string text = kStages;
+    text.replace(text.find(from), from.size(), to);
+    return message_of(text);
+  };
+  const auto says = [](const std::string& message, std::string_view part) {
+    INFO(message);
+    CHECK(message.find(part) != std::string::npos);
+  };
+  says(changed("{\"cp\": 8}", "{\"cp\": 7}"), "/train/stages/2");
+  says(changed("\"steps\": 1000,", ""), "either tokens or steps");
+  says(changed("\"from\": 4096", "\"from\": 3072"), "dualpipe with pp 16 and 24 micro-batches");
+  says(changed("\"name\": \"main\"", "\"nam\": \"main\""), "/train/stages/1");
+  says(changed("\"stages\": [", "\"tokens\": \"14.8T\", \"stages\": ["), "add up to");
+}
+
 TEST_CASE("scenario: written back it reads the same, and the words stay") {
-  for (const char* text : {kTraining, kServing}) {
+  for (const char* text : {kTraining, kServing, kStages}) {
     const Json written = reports::write_scenario(read(text));
     CHECK(reports::write_scenario(read(written.dump())) == written);
     CHECK(written["model"] == "deepseek-v3");

@@ -76,7 +76,11 @@ Seconds exposed_beside(Seconds t, double overlap, Seconds beside) {
 TrainingTime closed_form(const TrainingPlan& plan) {
   const auto ranks = static_cast<std::size_t>(plan.ranks);
   const bool both_ways = plan.schedule == Schedule::dualpipe && plan.ranks > 1;
-  std::vector<StageSum> sums(ranks);
+  // Kept between calls, so that a search that tries many plans takes no memory for each.
+  static thread_local std::vector<StageSum> sums;
+  static thread_local std::vector<RankTimes> times;
+  sums.assign(ranks, {});
+  times.assign(ranks, {});
   Seconds data_parallel{0.0}, optimizer{0.0};
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
     const double flying =
@@ -86,7 +90,6 @@ TrainingTime closed_form(const TrainingPlan& plan) {
     accumulate(sums[i % ranks], s, both_ways ? 0.5 : 1);
     if (both_ways) accumulate(sums[ranks - 1 - i], s, 0.5);
   }
-  std::vector<RankTimes> times(ranks);
   for (std::size_t r = 0; r < ranks; ++r) {
     const StageSum& s = sums[r];
     const Seconds pair = both_ways ? pair_time(plan, s) : s.forward + s.backward;

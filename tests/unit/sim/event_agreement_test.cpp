@@ -5,6 +5,8 @@
 #include "jevons/reports/scenario_json.hpp"
 #include "jevons/reports/validation.hpp"
 #include "jevons/sim/event_train.hpp"
+#include "jevons/sim/memory.hpp"
+#include "jevons/sim/timeline.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -18,7 +20,7 @@ using namespace jevons::sim;
 TEST_CASE(
     "event training: the closed form is within 5 % at the median and 10 % at the ninth decile") {
   const hwmodels::Catalogue catalogue;
-  std::vector<double> errors;
+  std::vector<double> errors, memory;
   for (const char* name :
        {"nvidia", "papers", "open", "sweeps", "runs", "gpt-a100", "sweep-h100"}) {
     const std::string file =
@@ -28,9 +30,13 @@ TEST_CASE(
       try {
         const auto scenario =
             reports::read_scenario(parse_json(cases[i].scenario, file), file, catalogue);
-        const auto plan = plan_training(scenario);
-        const double played = play_training(plan).step().raw();
-        errors.push_back(std::abs(closed_form(plan).step.raw() / played - 1));
+        auto plan = plan_training(scenario);
+        add_memory(scenario, plan);
+        const auto played = play_training(plan);
+        errors.push_back(std::abs(closed_form(plan).step.raw() / played.step().raw() - 1));
+        const double peak =
+            *std::max_element(played.memory_peak_bytes.begin(), played.memory_peak_bytes.end());
+        memory.push_back(std::abs(training_memory(scenario).peak().total().raw() / peak - 1));
       } catch (const Error&) {
         // A layout that cannot run is the business of `validate`.
       }
@@ -43,4 +49,9 @@ TEST_CASE(
                                                 << errors.back());
   CHECK(median <= 0.05);
   CHECK(p90 <= 0.10);
+  // Memory along the timeline against the activations that the schedule's formula says are in
+  // flight.
+  std::sort(memory.begin(), memory.end());
+  CHECK(memory[memory.size() * 9 / 10] < 1e-9);
+  CHECK(memory.back() < 0.10);  // dualpipe with uneven stages
 }

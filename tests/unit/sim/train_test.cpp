@@ -8,8 +8,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include <chrono>
 #include <cmath>
+#include <malloc.h>
 #include <string>
 
 using namespace jevons;
@@ -88,14 +88,15 @@ TEST_CASE("the phases of the DeepSeek-V3 step are near the published breakdown")
 }
 
 TEST_CASE("the context extension of DeepSeek-V3 takes the published 119,000 hours within 20 %") {
-  // V3 report, section 4.3 and Table 1: two stages of 1,000 steps, 1,920 sequences of 32K and 480 of
-  // 128K. Their layout is not published; this one fits the memory.
+  // V3 report, section 4.3 and Table 1: two stages of 1,000 steps, 1,920 sequences of 32K and 480
+  // of 128K. Their layout is not published; this one fits the memory.
   Json document = parse_json(kV3, "test");
   document["train"]["stages"] = parse_json(R"([
     {"name":"32K","steps":1000,"sequence_length":32768,"global_batch_sequences":1920,
      "parallelism":{"cp":8}},
     {"name":"128K","steps":1000,"sequence_length":131072,"global_batch_sequences":480,
-     "parallelism":{"cp":32}}])", "test");
+     "parallelism":{"cp":32}}])",
+                                           "test");
   document["train"].erase("tokens");
   const Result r = run_train(scenario(document.dump()), {});
   CHECK_FALSE(r.infeasible.has_value());
@@ -133,6 +134,16 @@ TEST_CASE("Llama-3.1-405B on 8,192 H100 runs within 15 % of the published 430 TF
   // 163.78 tokens/s per GPU (arXiv 2407.21783, Table 4).
   const Result r = run_train(scenario(k405b), {});
   CHECK(metric(r, "tokens_per_s_per_accelerator") == doctest::Approx(163.78).epsilon(0.15));
+}
+
+TEST_CASE("the closed form of a plan takes no memory of its own") {
+  const TrainingPlan plan = plan_training(scenario(kV3));
+  const double first = closed_form(plan).step.raw();
+  const auto before = mallinfo2().uordblks;
+  double sum = 0;
+  for (int i = 0; i < 100; ++i) sum += closed_form(plan).step.raw();
+  CHECK(mallinfo2().uordblks == before);
+  CHECK(sum / 100 == doctest::Approx(first));
 }
 
 TEST_CASE("the parts of a step add up to it") {

@@ -9,8 +9,8 @@
 // (P − 1)(F + B), /v, (P − 1)(F + B − 2W), (P/2 − 1)(F&B + B − 3W). Sources: Megatron-LM (arXiv
 // 2104.04473), Zero Bubble (arXiv 2401.10241), DeepSeek-V3 report Table 2 (arXiv 2412.19437).
 // Range: n ≥ P, dualpipe: even P and n ≥ 2P. Known error: queueing between uneven stages and skew
-// of ranks are not in it; on the published V3 step the dualpipe bubble comes out 0.8 s of 2.06 s
-// short.
+// of ranks are not in it: on the published V3 step the dualpipe bubble comes out 0.8 s of 2.06 s
+// short, where the events give the first rank 2.0 s.
 #pragma once
 
 #include "jevons/sim/training_plan.hpp"
@@ -47,7 +47,7 @@ struct PipelineShape {
                                          std::span<const RankTimes> ranks);
 
 /// Micro-batches whose activations a rank holds at once, in units of all its chunks
-/// (formulas: Megatron-LM; zb-h1 as 1f1b; dualpipe P + 1, shared by its two stages).
+/// (formulas: Megatron-LM; zb-h1 P on every rank; dualpipe P + 1, shared by its two stages).
 [[nodiscard]] double in_flight(Schedule schedule, long ranks, long chunks, double micro_batches,
                                long rank);
 

@@ -45,7 +45,7 @@ struct TrainingTime {
   Seconds lone_forward, lone_backward, pair, weight;  ///< of the slowest rank
 };
 
-/// Closed form. Allocates only for ranks.
+/// Closed form. Allocates nothing once a thread has seen a plan with as many ranks.
 [[nodiscard]] TrainingTime closed_form(const TrainingPlan& plan);
 
 }  // namespace jevons::sim

@@ -115,7 +115,8 @@ class Arguments {
       if (std::string(run.name) == "train") {
         CLI::Option* full =
             sub->add_flag("--full-cluster", o_.full_cluster,
-                          "Play every pipeline rank of every replica, not one replica for all");
+                          "Play every pipeline rank of every replica, not one for all: chips that "
+                          "differ, uneven experts, failures as they fall");
         sub->add_option("--chip-spread", o_.chip_spread,
                         "With --full-cluster: standard deviation of the chips' speeds, e.g. 0.02")
             ->check(CLI::Range(0.0, 1.0))

@@ -33,12 +33,13 @@ StepGraph::StepGraph(const TrainingPlan& plan, const EventOptions& options)
     }
     add_sends(first);
   }
+  add_meetings();
   add_reduces();
   add_optimizer();
 }
 
-// Two ports a rank, inside and out of the scale-up domain. A transfer's "bytes" are the seconds that
-// it takes alone, so that every port moves one a second.
+// Two ports a rank, inside and out of the scale-up domain. A transfer's "bytes" are the seconds
+// that it takes alone, so that every port moves one a second.
 void StepGraph::add_streams() {
   for (std::size_t rank = 0; rank < spans.size(); ++rank) {
     graph.add_link(Bandwidth(1));
@@ -200,6 +201,26 @@ void StepGraph::connect(Ends from, Ends to, Work work, bool forward, std::uint32
   labels.back().to_rank = to_rank;
   wait(send, from.leave);
   wait(to.enter, send);
+}
+
+// In the order in which they were first reached, so that the same input gives the same graph.
+void StepGraph::add_meetings() {
+  std::vector<const std::vector<Meeting>*> sorted;
+  for (const auto& [where, meeting] : meetings_) {
+    sorted.push_back(&meeting);
+  }
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto* a, const auto* b) { return a->front().leave < b->front().leave; });
+  for (const auto* meeting : sorted) {
+    const auto together = graph.add_task(kNone, Seconds(0));
+    labels.push_back(
+        {TaskKind::meet, Track::expert, 0, labels[meeting->front().leave].rank, {}, kNone});
+    activity.push_back({});
+    for (const auto& each : *meeting) {
+      wait(together, each.done);
+      wait(each.leave, together);
+    }
+  }
 }
 
 // Replicas of a rank reduce together, bucket by bucket; what nothing hides comes at the end.

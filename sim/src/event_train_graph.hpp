@@ -4,6 +4,7 @@
 #include "jevons/sim/event_train.hpp"
 
 #include <span>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,7 @@ class StepGraph {
     double host_floor = 0;                     ///< the host's launches
     TaskActivity activity;
     Costs() = default;
-    Costs(const PassTimes& times, double slowdown, bool in_pair);
+    Costs(const PassTimes& times, double slowdown, double load, bool in_pair);
     void add(const Costs& other, double times);
     [[nodiscard]] double device() const { return compute + overflow + tensor + expert + shard; }
   };
@@ -56,6 +57,7 @@ class StepGraph {
   void add_gather();
   void add_sends(std::uint32_t first_rank);
   void connect(Ends from, Ends to, Work work, bool forward, std::uint32_t first_rank);
+  void add_meetings();
   void add_reduces();
   void add_reduce(std::uint32_t place, std::size_t bucket);
   void add_optimizer();
@@ -63,6 +65,9 @@ class StepGraph {
   /// The port of the rank that communication of this kind goes through; kNone: it is none.
   [[nodiscard]] LinkId port(TaskKind kind) const;
   void wait(TaskId task, TaskId before);
+  [[nodiscard]] std::uint32_t replica() const {
+    return rank_ / static_cast<std::uint32_t>(plan_.ranks);
+  }
   [[nodiscard]] std::size_t key(Work work) const;
   [[nodiscard]] std::size_t holder(Work work) const;  ///< stage and lane
   [[nodiscard]] StreamId stream(std::uint32_t rank, Track track) const;
@@ -92,6 +97,11 @@ class StepGraph {
   void offload(Work work, TaskId start);
   void reload(Work work);
   [[nodiscard]] double slowdown(bool in_pair) const;
+  [[nodiscard]] Costs costs(const PassTimes& times, bool in_pair) const {
+    return {times, slowdown(in_pair), load_, in_pair};
+  }
+  [[nodiscard]] double expert_load(const Slot& slot) const;
+  void meet_experts(const Slot& slot);
   [[nodiscard]] bool detailed(TaskKind kind, Work work) const;
   [[nodiscard]] bool first_of_lane(Work work) const;
   [[nodiscard]] bool last_of_lane(Work work) const;
@@ -105,6 +115,12 @@ class StepGraph {
   std::vector<TaskId> offloading_;            // of the rank that is being built, by holder()
   std::uint32_t rank_ = 0;
   double slowdown_ = 1;
+  double load_ = 1;  ///< experts of this slot over those of the most loaded rank
+  /// Zero-length tasks at the end of slots, by what the replicas of an expert group do together.
+  struct Meeting {
+    TaskId done, leave;
+  };
+  std::unordered_map<std::uint64_t, std::vector<Meeting>> meetings_;
   SlotSpan span_;
   TaskId last_ = kNone;  // the task before on the compute stream
   TaskId gate_ = kNone;  // communication that the next compute task waits for as well

@@ -28,8 +28,8 @@ bool reduces(std::span<const TaskKind> kinds) {
 
 }  // namespace
 
-StepGraph::Costs::Costs(const PassTimes& times, double slowdown, bool in_pair)
-    : compute(times.compute.raw() * slowdown),
+StepGraph::Costs::Costs(const PassTimes& times, double slowdown, double load, bool in_pair)
+    : compute((times.compute - (1 - load) * times.experts).raw() * slowdown),
       tensor_hidden((times.tp.hidden + times.cp.hidden).raw()),
       expert_hidden(in_pair ? 0.0 : times.ep.hidden.raw()),
       shard_hidden(times.dp.hidden.raw()),
@@ -76,6 +76,7 @@ double StepGraph::slowdown(bool in_pair) const {
 
 void StepGraph::add_slot(const Slot& slot) {
   span_ = {};
+  load_ = expert_load(slot);
   switch (slot.pass) {
     case Pass::forward: {
       wait_for_offload(slot.work);
@@ -103,8 +104,43 @@ void StepGraph::add_slot(const Slot& slot) {
     case Pass::pair: add_pair(slot); break;
   }
   join();
+  meet_experts(slot);
   span_.last = last_;
   spans[rank_].push_back(span_);
+}
+
+// Which rank of the group has the most tokens is drawn from a hash, so that all replicas agree on
+// it without being built in step.
+double StepGraph::expert_load(const Slot& slot) const {
+  const auto& experts = options_.experts;
+  if (experts.max_over_mean <= 1 || experts.ranks <= 1) {
+    return 1;
+  }
+  const auto group = replica() / static_cast<std::uint32_t>(experts.replicas);
+  std::uint64_t hash = (key(slot.work) * 8 + static_cast<std::uint64_t>(slot.pass)) ^
+                       (static_cast<std::uint64_t>(group) << 40U) ^ (experts.seed << 52U);
+  hash = (hash ^ (hash >> 30U)) * 0xbf58476d1ce4e5b9U;  // splitmix64
+  hash = (hash ^ (hash >> 27U)) * 0x94d049bb133111ebU;
+  hash ^= hash >> 31U;
+  const auto ranks = static_cast<std::uint64_t>(experts.ranks);
+  const auto place = replica() % static_cast<std::uint32_t>(experts.replicas);
+  const bool hot = hash % ranks * static_cast<std::uint64_t>(experts.replicas) / ranks == place;
+  const double n = static_cast<double>(experts.ranks);
+  return hot ? 1.0 : (n / experts.max_over_mean - 1) / (n - 1);
+}
+
+// The slot ends when the whole group has got there: its last all-to-all.
+void StepGraph::meet_experts(const Slot& slot) {
+  if (options_.experts.replicas <= 1 || options_.replicas <= 1 ||
+      slot.pass == Pass::backward_weight) {  // weight gradients exchange nothing
+    return;
+  }
+  const auto done = last_;
+  compute(TaskKind::meet, slot.work, 0, 0.0);
+  const auto group = replica() / static_cast<std::uint32_t>(options_.experts.replicas);
+  const std::uint64_t where = (key(slot.work) * 8 + static_cast<std::uint64_t>(slot.pass)) |
+                              (static_cast<std::uint64_t>(group) << 44U);
+  meetings_[where].push_back({done, last_});
 }
 
 // All pieces of a stage: along the model, or against it in a backward.
@@ -118,12 +154,11 @@ void StepGraph::add_work(Work work, std::span<const TaskKind> kinds, bool in_pai
     return;
   }
   for (const auto kind : kinds) {  // coarse: a whole pass is one task
-    Costs costs;
+    Costs sum;
     for (const auto& piece : pieces) {
-      costs.add(Costs(times_of(piece, kind), slowdown(in_pair), in_pair),
-                static_cast<double>(piece.repeat));
+      sum.add(costs(times_of(piece, kind), in_pair), static_cast<double>(piece.repeat));
     }
-    emit(kind, work, 0, costs);
+    emit(kind, work, 0, sum);
   }
   double host = 0;
   for (const auto& piece : pieces) {
@@ -138,7 +173,7 @@ double StepGraph::host_excess(const PieceTimes& piece, std::span<const TaskKind>
                               bool in_pair) const {
   Costs all;
   for (const auto kind : kinds) {
-    all.add(Costs(times_of(piece, kind), slowdown(in_pair), in_pair), 1.0);
+    all.add(costs(times_of(piece, kind), in_pair), 1.0);
   }
   return in_pair ? 0.0 : std::max(0.0, all.host_floor - all.device());
 }
@@ -164,7 +199,7 @@ void StepGraph::add_piece(Work work, std::size_t piece, std::span<const TaskKind
       wait(last_, gathers[first + static_cast<std::size_t>(i)]);
     }
     for (const auto kind : kinds) {
-      const Costs one(times_of(times, kind), slowdown(in_pair), in_pair);
+      const Costs one = costs(times_of(times, kind), in_pair);
       Costs all;
       all.add(one, each);
       emit(kind, work, piece, options_.per_layer ? one : all);
@@ -277,8 +312,7 @@ void StepGraph::add_pair(const Slot& slot) {
         std::pair(slot.backward, std::span<const TaskKind>(kBackward))}) {
     for (const auto& piece : stage(work).pieces) {
       for (const auto kind : kinds) {
-        both.add(Costs(times_of(piece, kind), slowdown(true), true),
-                 static_cast<double>(piece.repeat));
+        both.add(costs(times_of(piece, kind), true), static_cast<double>(piece.repeat));
       }
     }
   }

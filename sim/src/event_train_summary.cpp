@@ -11,14 +11,18 @@ namespace {
 constexpr double kRounding = 1e-12;  // of a sum of many times
 }  // namespace
 
-EventOptions full_cluster(const TrainingPlan& plan, long replicas, long chips, double spread,
-                          unsigned long seed) {
+EventOptions full_cluster(const TrainingPlan& plan, const workloads::Parallelism& layout,
+                          double spread, UnevenExperts experts) {
   EventOptions out;
-  out.replicas = replicas;
+  const long chips = layout.tp * layout.cp;
+  out.replicas = layout.dp;
+  experts.ranks = layout.ep;
+  experts.replicas = std::max(1L, layout.ep * layout.etp / chips);
+  out.experts = experts;
   if (spread > 0) {
-    std::mt19937_64 random(seed);
+    std::mt19937_64 random(experts.seed);
     std::normal_distribution<double> normal;
-    for (long i = 0; i < plan.ranks * replicas; ++i) {
+    for (long i = 0; i < plan.ranks * layout.dp; ++i) {
       double slowest = normal(random);
       for (long chip = 1; chip < chips; ++chip) {
         slowest = std::max(slowest, normal(random));

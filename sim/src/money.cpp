@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <random>
 
 namespace jevons::sim {
 namespace {
@@ -109,6 +110,37 @@ Goodput goodput(const Failures& failures, long accelerators, Seconds checkpoint_
   result.interruptions_per_hour = kSecondsPerHour / between;
   result.fraction = std::max(0.0, 1.0 - lost);
   return result;
+}
+
+double played_goodput(const Failures& failures, long accelerators, Seconds checkpoint_write,
+                      Seconds work, unsigned long seed) {
+  const double interval = goodput(failures, accelerators, checkpoint_write).interval.raw();
+  const double between =
+      failures.mtbf_accelerator_hours * kSecondsPerHour / static_cast<double>(accelerators);
+  // A checkpoint that takes longer to write than machines last never completes.
+  constexpr double kHopeless = 1e3;
+  std::mt19937_64 random(seed);
+  std::exponential_distribution<double> lifetime(1 / between);
+  double now = 0, done = 0, next = lifetime(random);
+  const auto lasts = [&](double seconds) {
+    if (now + seconds <= next) {
+      now += seconds;
+      return true;
+    }
+    now = next;
+    next += lifetime(random);
+    return false;
+  };
+  while (done < work.raw() && now < kHopeless * work.raw()) {
+    const double segment = std::min(interval, work.raw() - done);
+    if (lasts(segment + checkpoint_write.raw())) {
+      done += segment;
+    } else {
+      while (now < kHopeless * work.raw() && !lasts(failures.restart_s)) {
+      }
+    }
+  }
+  return done / now;
 }
 
 Seconds checkpoint_write_time(Bytes per_accelerator, Bandwidth per_accelerator_rate) {

@@ -74,9 +74,10 @@ Step play(const Scenario& scenario, TrainingPlan& plan, const RunOptions& option
   add_memory(scenario, plan);
   EventOptions events;
   if (options.full_cluster) {
-    const auto& layout = scenario.parallelism;
-    events =
-        full_cluster(plan, layout.dp, layout.tp * layout.cp, options.speed_spread, scenario.seed);
+    UnevenExperts experts;
+    experts.max_over_mean = scenario.train.expert_load_max_over_mean;
+    experts.seed = scenario.seed;
+    events = full_cluster(plan, scenario.parallelism, options.speed_spread, experts);
   }
   const TrainingTimeline played = play_training(plan, events);
   add_critical_path(played, result);
@@ -163,7 +164,8 @@ Result run_train(const Scenario& scenario, const RunOptions& options) {
   detail::add_memory_metrics(scenario, step.memory, result);
   detail::add_power_metrics(scenario, step.time, step.chip, result);
   if (scenario.train.tokens) {
-    detail::add_run_metrics(scenario, run_parts(scenario, step, options, result), result);
+    detail::add_run_metrics(scenario, run_parts(scenario, step, options, result),
+                            options.full_cluster, result);
   }
   result.operators = std::move(report.operators);
   add_provenance(scenario, result);

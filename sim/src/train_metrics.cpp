@@ -102,7 +102,7 @@ void add_power_metrics(const Scenario& s, const TrainingTime& t, std::optional<W
 namespace {
 
 /// Share of the time that makes progress.
-double useful_share(const Scenario& s, const Metrics& m) {
+double useful_share(const Scenario& s, const Metrics& m, std::optional<Seconds> played) {
   if (!s.train.failures) return 1;
   // A checkpoint holds weights, master weights and two moments once, written by all in parallel.
   const Precision& p = s.precision;
@@ -111,6 +111,7 @@ double useful_share(const Scenario& s, const Metrics& m) {
   const Bytes saved(m.number("parameters_total").value_or(0) * bytes /
                     static_cast<double>(s.cluster.count));
   const Seconds write = checkpoint_write_time(saved, Bandwidth(s.stack.at("checkpoint_bandwidth")));
+  if (played) return played_goodput(*s.train.failures, s.cluster.count, write, *played, s.seed);
   return goodput(*s.train.failures, s.cluster.count, write).fraction;
 }
 
@@ -144,10 +145,13 @@ void add_cost(const Scenario& s, double hours, double tokens, Watts it, Result& 
 
 }  // namespace
 
-void add_run_metrics(const Scenario& s, const std::vector<RunPart>& parts, Result& result) {
+void add_run_metrics(const Scenario& s, const std::vector<RunPart>& parts, bool play_failures,
+                     Result& result) {
   Metrics& m = result.metrics;
   const double count = static_cast<double>(s.cluster.count);
-  const double useful = useful_share(s, m);
+  Seconds work(0);
+  for (const RunPart& part : parts) work += Seconds(part.tokens / part.tokens_per_s);
+  const double useful = useful_share(s, m, play_failures ? std::optional(work) : std::nullopt);
   m.set("goodput_fraction", useful);
   if (!(useful > 0)) {
     result.warnings.push_back({"no_progress", "failures eat all progress", "/train/failures"});

@@ -24,7 +24,9 @@ struct RunPart {
   std::optional<Watts> chip;
 };
 /// Hours, dollars and energy of the whole run; its parts in the breakdown when there are several.
-void add_run_metrics(const Scenario& scenario, const std::vector<RunPart>& parts, Result& result);
+/// `play_failures`: one run with its failures drawn from the seed instead of their expectation.
+void add_run_metrics(const Scenario& scenario, const std::vector<RunPart>& parts,
+                     bool play_failures, Result& result);
 void add_step_breakdown(const TrainingPlanReport& report, const TrainingTime& time, Result& result);
 
 }  // namespace jevons::sim::detail

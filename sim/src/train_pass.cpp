@@ -207,6 +207,7 @@ PassCost pass_cost(const workloads::OperatorGraph& graph, const Chosen& chosen,
   PassTimes& p = out.times;
   p.compute =
       Seconds(at(Kind::gemm) + at(Kind::experts) + at(Kind::attention) + at(Kind::elementwise));
+  p.experts = Seconds(at(Kind::experts));
   p.tp = {Seconds((1 - rules.tp_hidden) * at(Kind::tp)), Seconds(rules.tp_hidden * at(Kind::tp))};
   const double ring = std::min(at(Kind::cp), kRingWindow * out.attention);
   p.cp = {Seconds(at(Kind::cp) - ring), Seconds(ring)};

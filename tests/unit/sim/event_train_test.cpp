@@ -246,14 +246,47 @@ TEST_CASE("event training: holding units the whole pair long costs no less than 
 
 TEST_CASE("event training: the more the chips differ, the longer all wait for the slowest") {
   const auto plan = full_plan(Schedule::one_f_one_b, 1);
-  const double alike = step(plan, full_cluster(plan, 8, 1, 0.0, 1));
+  const auto cluster = [&plan](double spread, long tp = 1) {
+    return full_cluster(plan, {.tp = tp, .dp = 8}, spread, {});
+  };
+  const double alike = step(plan, cluster(0.0));
   CHECK(alike == doctest::Approx(step(plan)));
-  const double little = step(plan, full_cluster(plan, 8, 1, 0.1, 1));
-  const double much = step(plan, full_cluster(plan, 8, 1, 0.3, 1));
+  const double little = step(plan, cluster(0.1));
+  const double much = step(plan, cluster(0.3));
   CHECK(little > alike);
   CHECK(much > little);
-  CHECK(step(plan, full_cluster(plan, 8, 4, 0.3, 1)) > much);   // the slowest of four each
-  CHECK(much == step(plan, full_cluster(plan, 8, 1, 0.3, 1)));  // the same seed, the same chips
+  CHECK(step(plan, cluster(0.3, 4)) > much);  // the slowest of four each
+  CHECK(much == step(plan, cluster(0.3)));    // the same seed, the same chips
+}
+
+TEST_CASE("event training: uneven experts hold the whole group up as the most loaded rank would") {
+  for (const auto& [schedule, chunks] : kSchedules) {
+    CAPTURE(to_string(schedule));
+    auto plan = full_plan(schedule, chunks);
+    for (auto& stage : plan.stages) {
+      for (auto& piece : stage.pieces) {
+        for (auto* pass : {&piece.forward, &piece.backward_input, &piece.backward_weight}) {
+          pass->experts = 0.5 * pass->compute;
+        }
+      }
+    }
+    // The plan counts experts at the most loaded rank's share; on average a rank computes less, but
+    // meets the others after every pass.
+    const double symmetric = step(plan);
+    UnevenExperts experts;
+    experts.max_over_mean = 1.5;
+    const auto options = full_cluster(plan, {.ep = 8, .dp = 8}, 0.0, experts);
+    const auto played = play_training(plan, options);
+    CHECK(played.step().raw() <= symmetric * (1 + 1e-12));
+    CHECK(played.step().raw() > 0.93 * symmetric);  // weight gradients and hosts do not meet
+    double compute = 0;
+    for (const auto& rank : played.ranks) compute += rank.compute / 8;
+    double whole = 0;
+    for (const auto& rank : play_training(plan).ranks) whole += rank.compute;
+    // Half of the compute is experts, at 1/1.5 of the most loaded rank's on average.
+    CHECK(compute / whole == doctest::Approx(0.5 + 0.5 / 1.5).epsilon(0.05));
+    CHECK(played.step().raw() == play_training(plan, options).step().raw());
+  }
 }
 
 TEST_CASE("event training: DualPipe's phases are counted and timed on the slowest rank") {

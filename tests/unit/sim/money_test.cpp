@@ -145,6 +145,27 @@ TEST_CASE("reliability: Llama 3 on 16,384 H100 is interrupted every 3.09 hours")
   CHECK(run.fraction > 0.90);
 }
 
+TEST_CASE("reliability: a played run loses what Daly's exact expectation says") {
+  // J. Daly, FGCS 22 (2006), eq. 13: T = M e^(R/M) (e^((tau + delta)/M) - 1) T_s / tau.
+  Failures failures;
+  failures.mtbf_accelerator_hours = 50700;
+  failures.restart_s = 900;
+  failures.checkpoint_interval_s = 1200;
+  const double between = 50700.0 * 3600 / 16384, write = 60, work = 1200 * 3000.0;
+  const double expected =
+      between * std::exp(900 / between) * (std::exp((1200 + write) / between) - 1) * work / 1200;
+  double sum = 0;
+  constexpr int kRuns = 40;
+  for (unsigned long seed = 1; seed <= kRuns; ++seed) {
+    sum += work / played_goodput(failures, 16384, Seconds(write), Seconds(work), seed);
+  }
+  CHECK(sum / kRuns / expected == doctest::Approx(1).epsilon(0.005));
+  CHECK(played_goodput(failures, 16384, Seconds(write), Seconds(work), 7) ==
+        played_goodput(failures, 16384, Seconds(write), Seconds(work), 7));
+  // Machines that never live as long as a checkpoint takes make no progress.
+  CHECK(played_goodput(failures, 16384, Seconds(1e6), Seconds(work), 1) == 0);
+}
+
 TEST_CASE("reliability: no other checkpoint interval beats the square-root rule") {
   Failures failures{.mtbf_accelerator_hours = 50700, .restart_s = 900, .checkpoint_interval_s = {}};
   const Goodput best = goodput(failures, 16384, Seconds(30));

@@ -79,6 +79,16 @@ struct TaskLabel {
   std::uint32_t to_rank = kNone;  ///< of a send
 };
 
+/// Experts that tokens do not fill evenly: in every pass of every micro-batch one rank of an expert
+/// group, drawn anew, has `max_over_mean` times the mean and the others share the rest. Replicas of
+/// a group meet after every pass, in its all-to-all.
+struct UnevenExperts {
+  double max_over_mean = 1;
+  long ranks = 1;     ///< of an expert group
+  long replicas = 1;  ///< that it spans
+  unsigned long seed = 1;
+};
+
 struct EventOptions {
   bool per_layer =
       false;          ///< a task per layer and pass (the trace) instead of one per stage and pass
@@ -86,6 +96,7 @@ struct EventOptions {
   /// Factor on the compute time of replica · ranks + rank (a straggler has more than 1); empty:
   /// all 1.
   std::vector<double> slowdown = {};
+  UnevenExperts experts = {};
 };
 
 /// Where the seconds of a rank went; the parts add up to the step.
@@ -135,9 +146,10 @@ struct TrainingTimeline {
 /// Every pipeline rank of every replica. A chip's compute takes a factor of exp(spread · z) with z
 /// normal (`spread`: standard deviation of chip speeds; 0: all alike), drawn from `seed`; a rank of
 /// `chips` (tensor and context parallel) goes as its slowest. Replicas meet in the gradient reduce
-/// and the optimizer; what they exchange among experts meanwhile is not made to wait.
-[[nodiscard]] EventOptions full_cluster(const TrainingPlan& plan, long replicas, long chips,
-                                        double spread, unsigned long seed);
+/// and the optimizer, and where experts span replicas after every pass.
+[[nodiscard]] EventOptions full_cluster(const TrainingPlan& plan,
+                                        const workloads::Parallelism& layout, double spread,
+                                        UnevenExperts experts);
 
 [[nodiscard]] TrainingTimeline play_training(const TrainingPlan& plan,
                                              const EventOptions& options = {});

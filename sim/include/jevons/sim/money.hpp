@@ -58,6 +58,11 @@ struct Goodput {
   double interruptions_per_hour = 0;
   double fraction = 1;  ///< 1 − lost; zero when failures eat everything
 };
+/// The same by playing the run: failures at exponential intervals, work since the last checkpoint
+/// lost, restarts that may fail as well. `work`: seconds of training without any failure.
+[[nodiscard]] double played_goodput(const Failures& failures, long accelerators,
+                                    Seconds checkpoint_write, Seconds work, unsigned long seed);
+
 [[nodiscard]] Goodput goodput(const Failures& failures, long accelerators,
                               Seconds checkpoint_write);
 

@@ -20,6 +20,7 @@ struct CommTime {
 /// One pass (forward, input gradient, weight gradient) of one piece of a stage.
 struct PassTimes {
   Seconds compute;      ///< kernels, alone on the whole chip
+  Seconds experts;      ///< of those, routed experts on the most loaded rank
   CommTime tp, cp, ep;  ///< tensor, context and expert parallel
   CommTime dp;          ///< FSDP: gathers of weights, reductions of gradients, per layer
   Seconds host;         ///< floor: the host cannot launch the pass faster than this

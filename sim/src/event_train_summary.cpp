@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <span>
 
 namespace jevons::sim {
 
@@ -46,6 +47,95 @@ void add_critical_path(const TrainingTimeline& played, Result& result) {
     }
   }
   result.breakdown.push_back(std::move(path));
+}
+
+namespace {
+
+struct Interval {
+  double start, end;
+};
+
+/// Seconds of `task` during which nothing in `busy` runs. `busy`: disjoint, in order of time.
+double outside(Interval task, const std::vector<Interval>& busy) {
+  double covered = 0;
+  auto at = std::partition_point(busy.begin(), busy.end(),
+                                 [&task](const Interval& b) { return b.end <= task.start; });
+  for (; at != busy.end() && at->start < task.end; ++at) {
+    covered += std::min(task.end, at->end) - std::max(task.start, at->start);
+  }
+  return task.end - task.start - covered;
+}
+
+/// What a rank's passes exchange in a step, hidden or not.
+void add_planned(const TrainingPlan& plan, std::size_t rank, std::span<double> busy) {
+  const auto ranks = static_cast<std::size_t>(plan.ranks);
+  const bool both_ways = plan.schedule == Schedule::dualpipe && ranks > 1;
+  const double times = static_cast<double>(plan.micro_batches) * (both_ways ? 0.5 : 1);
+  for (std::size_t i = 0; i < plan.stages.size(); ++i) {
+    if (i % ranks != rank && !(both_ways && ranks - 1 - i == rank)) continue;
+    for (const PieceTimes& piece : plan.stages[i].pieces) {
+      const double n = times * static_cast<double>(piece.repeat);
+      for (const PassTimes* pass :
+           {&piece.forward, &piece.backward_input, &piece.backward_weight, &piece.recompute}) {
+        const auto add = [&](Track track, const CommTime& comm) {
+          busy[static_cast<std::size_t>(track)] += n * (comm.exposed + comm.hidden).raw();
+        };
+        add(Track::tensor, pass->tp);
+        add(Track::tensor, pass->cp);
+        add(Track::expert, pass->ep);
+        add(Track::shard, pass->dp);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::array<StreamSeconds, static_cast<std::size_t>(Track::count)> communication_of(
+    const TrainingTimeline& played, const TrainingPlan& plan, std::size_t rank) {
+  std::array<StreamSeconds, static_cast<std::size_t>(Track::count)> out{};
+  std::array<double, static_cast<std::size_t>(Track::count)> busy{};
+  std::vector<Interval> compute;
+  const auto interval = [&](std::size_t task) {
+    return Interval{played.timeline.start_s[task], played.timeline.end_s[task]};
+  };
+  const auto is_compute = [&](std::size_t task) {
+    const auto kind = played.labels[task].kind;  // a send on this stream blocks it
+    return played.labels[task].track == Track::compute && kind != TaskKind::send;
+  };
+  for (std::size_t task = 0; task < played.labels.size(); ++task) {
+    if (played.labels[task].rank == rank && is_compute(task)) compute.push_back(interval(task));
+  }
+  for (std::size_t task = 0; task < played.labels.size(); ++task) {
+    const auto& label = played.labels[task];
+    if (label.rank != rank || label.track == Track::compute) continue;
+    const auto track = static_cast<std::size_t>(label.track);
+    const Interval when = interval(task);
+    busy[track] += when.end - when.start;
+    out[track].exposed += outside(when, compute);
+  }
+  std::array<double, static_cast<std::size_t>(Track::count)> planned{};
+  add_planned(plan, rank % static_cast<std::size_t>(plan.ranks), planned);
+  for (std::size_t track = 0; track < out.size(); ++track) {
+    // A coarse timeline leaves out what compute hides.
+    out[track].hidden = std::max(0.0, std::max(busy[track], planned[track]) - out[track].exposed);
+  }
+  return out;
+}
+
+void add_communication(const TrainingTimeline& played, const TrainingPlan& plan, Result& result) {
+  const auto streams = communication_of(played, plan, played.slowest_rank());
+  Breakdown b{"communication_s", 0, "s", {}, "streams of the slowest rank beside its compute"};
+  for (std::size_t track = 0; track < streams.size(); ++track) {
+    const std::string name(to_string(static_cast<Track>(track)));
+    const auto add = [&](const char* how, double seconds) {
+      if (seconds > 0) b.children.push_back({name + how, seconds, "s", {}, ""});
+    };
+    add(", exposed", streams[track].exposed);
+    add(", hidden", streams[track].hidden);
+    b.value += streams[track].exposed + streams[track].hidden;
+  }
+  if (b.value > 0) result.breakdown.push_back(std::move(b));
 }
 
 TrainingTime time_of(const TrainingTimeline& played, const TrainingPlan& plan) {

@@ -81,6 +81,7 @@ Step play(const Scenario& scenario, TrainingPlan& plan, const RunOptions& option
   }
   const TrainingTimeline played = play_training(plan, events);
   add_critical_path(played, result);
+  add_communication(played, plan, result);
   return {time_of(played, plan), played_memory(scenario, played),
           mean_chip_power(scenario, played)};
 }

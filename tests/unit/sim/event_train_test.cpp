@@ -168,6 +168,26 @@ TEST_CASE("event training: the seconds of every rank add up to the step") {
   }
 }
 
+TEST_CASE("event training: exposed and hidden add up to what each stream carries") {
+  for (const auto& [schedule, chunks] : kSchedules) {
+    CAPTURE(to_string(schedule));
+    auto plan = full_plan(schedule, chunks);
+    plan.crosses.expert = true;  // no two kinds wait for each other at a port
+    // Hidden communication is a task only in a timeline of layers, and counted in both.
+    const auto layers = play_training(plan, {.per_layer = true}), stages = play_training(plan);
+    for (std::size_t rank = 0; rank < 4; ++rank) {
+      const auto fine = communication_of(layers, plan, rank);
+      const auto coarse = communication_of(stages, plan, rank);
+      for (const Track track : {Track::tensor, Track::expert}) {
+        const auto i = static_cast<std::size_t>(track);
+        CHECK(fine[i].exposed + fine[i].hidden ==
+              doctest::Approx(coarse[i].exposed + coarse[i].hidden).epsilon(0.02));
+        CHECK(fine[i].exposed > 0);
+      }
+    }
+  }
+}
+
 TEST_CASE("event training: all FLOPs of the plan are played, whatever the resolution") {
   for (const auto& [schedule, chunks] : kSchedules) {
     CAPTURE(to_string(schedule));

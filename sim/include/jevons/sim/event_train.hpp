@@ -160,6 +160,18 @@ struct TrainingTimeline {
 /// "critical_path_s": what the longest chain of tasks consists of; adds up to the step.
 void add_critical_path(const TrainingTimeline& played, Result& result);
 
+/// Seconds of one of a rank's communication streams beside its compute stream.
+struct StreamSeconds {
+  double exposed = 0;  ///< while nothing computes
+  double hidden = 0;
+};
+/// By track; compute stays zero.
+[[nodiscard]] std::array<StreamSeconds, static_cast<std::size_t>(Track::count)> communication_of(
+    const TrainingTimeline& played, const TrainingPlan& plan, std::size_t rank);
+
+/// "communication_s": what the streams of the slowest rank carried, exposed and hidden.
+void add_communication(const TrainingTimeline& played, const TrainingPlan& plan, Result& result);
+
 /// FLOPs and memory bytes per second of a rank, averaged over `bins` equal parts of the step.
 struct ActivitySeries {
   std::vector<double> flops_per_s, hbm_bytes_per_s;

@@ -172,8 +172,9 @@ class Arguments {
   }
 
   void catalogue() {
-    CLI::App* list = verb("list", "What ships: models, hardware, stacks, prices, claims");
-    inputs(list, "models, hardware, stacks, prices or claims", true);
+    CLI::App* list =
+        verb("list", "What ships: models, hardware, stacks, prices, claims, acceptance");
+    inputs(list, "models, hardware, stacks, prices, claims or acceptance", true);
     list->add_flag("--ids", o_.ids_only, "Only the ids, one a line");
     list->add_option("--json", o_.json, "Write JSON to a file, or -")->type_name("FILE");
     CLI::App* show = verb("show", "One model, accelerator, stack, price or claim with its sources");

@@ -7,6 +7,7 @@
 #include "jevons/hwmodels/catalogue.hpp"
 #include "jevons/reports/format.hpp"
 #include "jevons/reports/schemas.hpp"
+#include "jevons/workloads/acceptance.hpp"
 #include "jevons/workloads/model.hpp"
 
 #include <fmt/format.h>
@@ -115,13 +116,34 @@ Listing list_claims(const hwmodels::Catalogue& catalogue) {
   return out;
 }
 
+Listing list_acceptance() {
+  Listing out{{"id", "method", "tokens per step with 1, 2 ... drafts", "what"}, {}, Json::array()};
+  for (const workloads::AcceptanceCurve& curve : workloads::acceptance_curves()) {
+    std::string lengths;
+    for (const double tokens : curve.measured_tokens_per_step) {
+      lengths += fmt::format("{}{:.2f}", lengths.empty() ? "" : " ", tokens);
+    }
+    out.rows.push_back({curve.id, curve.method, lengths, curve.name});
+    out.json.push_back(Json{{"id", curve.id},
+                            {"name", curve.name},
+                            {"method", curve.method},
+                            {"acceptance", curve.acceptance},
+                            {"measured_tokens_per_step", curve.measured_tokens_per_step},
+                            {"mark", to_string(curve.source.mark)},
+                            {"source", curve.source.text}});
+  }
+  return out;
+}
+
 Listing listing(const std::string& kind, const hwmodels::Catalogue& catalogue) {
   if (kind == "models") return list_models();
   if (kind == "hardware") return list_hardware(catalogue);
   if (kind == "stacks") return list_stacks(catalogue);
   if (kind == "prices") return list_prices(catalogue);
   if (kind == "claims") return list_claims(catalogue);
-  const std::vector<std::string> kinds{"models", "hardware", "stacks", "prices", "claims"};
+  if (kind == "acceptance") return list_acceptance();
+  const std::vector<std::string> kinds{"models", "hardware", "stacks",
+                                       "prices", "claims",   "acceptance"};
   throw Error(ErrorKind::usage, "list", "unknown kind '" + kind + "'", did_you_mean(kind, kinds));
 }
 
@@ -130,7 +152,7 @@ Listing listing(const std::string& kind, const hwmodels::Catalogue& catalogue) {
 int list_verb(const Options& options) {
   if (options.inputs.size() != 1) {
     throw Error(ErrorKind::usage, "list", "one kind is expected",
-                "models, hardware, stacks, prices or claims");
+                "models, hardware, stacks, prices, claims or acceptance");
   }
   const hwmodels::Catalogue catalogue;
   std::optional<OutputFile> json;

@@ -34,7 +34,7 @@ std::string bash_script() {
       "      hardware) words=$(jevons list hardware --ids 2>/dev/null) ;;\n"
       "      model) words=$(jevons list models --ids 2>/dev/null) ;;\n"
       "      stack) words=$(jevons list stacks --ids 2>/dev/null) ;;\n"
-      "      list) words='models hardware stacks prices claims' ;;\n"
+      "      list) words='models hardware stacks prices claims acceptance' ;;\n"
       "      show) words='model hardware stack price claim' ;;\n"
       "      schema) words=$(jevons schema 2>/dev/null) ;;\n"
       "      completion) words='bash zsh fish' ;;\n"

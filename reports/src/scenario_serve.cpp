@@ -2,6 +2,7 @@
 #include "scenario_serve.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/workloads/acceptance.hpp"
 
 #include <algorithm>
 #include <array>
@@ -118,8 +119,19 @@ void read_instances(ScenarioReader& in, ObjectReader& root, ObjectReader& serve)
   check_layout(in, layout, "/parallelism", {spec.redundant_experts, spec.attention_dp});
 }
 
-std::vector<double> read_acceptance(ObjectReader& object, long tokens) {
+/// A number, a list, or the name of a measured curve.
+std::vector<double> read_acceptance(ScenarioReader& in, ObjectReader& object, long tokens) {
   const Json* value = object.raw("acceptance");
+  if (value != nullptr && value->is_string()) {
+    const std::string where = object.where("acceptance");
+    const auto& curve = workloads::acceptance_curve(value->get<std::string>(), where);
+    if (static_cast<std::size_t>(tokens) > curve.acceptance.size()) {
+      throw bad_input(where, "'" + curve.id + "' for " + std::to_string(tokens) + " draft tokens",
+                      "it was measured to " + std::to_string(curve.acceptance.size()));
+    }
+    in.took("/serve/speculation/acceptance", curve.id, curve.source.text, curve.source.mark);
+    return {curve.acceptance.begin(), curve.acceptance.begin() + tokens};
+  }
   if (value == nullptr || !value->is_array()) {
     return std::vector<double>(static_cast<std::size_t>(tokens),
                                object.number("acceptance", kFraction));
@@ -136,7 +148,7 @@ std::vector<double> read_acceptance(ObjectReader& object, long tokens) {
     throw bad_input(
         object.where("acceptance"),
         std::to_string(rates.size()) + " rates for " + std::to_string(tokens) + " draft tokens",
-        "one number, or one per position");
+        "one number, one per position, or a curve of `jevons list acceptance`");
   }
   return rates;
 }
@@ -152,7 +164,7 @@ std::optional<Speculation> read_speculation(ScenarioReader& in, ObjectReader& se
     if (name == method) speculation.method = value;
   }
   speculation.tokens = object->integer("tokens", 1, 64);
-  speculation.acceptance = read_acceptance(*object, speculation.tokens);
+  speculation.acceptance = read_acceptance(in, *object, speculation.tokens);
   const Json* draft = object->raw("model");
   if (speculation.method == Speculation::Method::draft) {
     if (draft == nullptr) throw bad_input(object->where(), "missing key 'model' (the draft model)");

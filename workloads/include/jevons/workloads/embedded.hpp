@@ -5,6 +5,7 @@
 
 namespace jevons::workloads {
 
-[[nodiscard]] std::span<const EmbeddedFile> data_files();
+[[nodiscard]] std::span<const EmbeddedFile> data_files();        ///< models
+[[nodiscard]] std::span<const EmbeddedFile> acceptance_files();  ///< of draft tokens
 
 }  // namespace jevons::workloads

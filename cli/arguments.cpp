@@ -177,8 +177,10 @@ class Arguments {
     inputs(list, "models, hardware, stacks, prices, claims or acceptance", true);
     list->add_flag("--ids", o_.ids_only, "Only the ids, one a line");
     list->add_option("--json", o_.json, "Write JSON to a file, or -")->type_name("FILE");
-    CLI::App* show = verb("show", "One model, accelerator, stack, price or claim with its sources");
-    inputs(show, "KIND ID: model, hardware, stack, price or claim", true);
+    CLI::App* show = verb(
+        "show",
+        "One model, accelerator, stack, price or claim with its sources, or a model's routing");
+    inputs(show, "KIND ID: model, hardware, stack, price, claim or routing", true);
     show->add_option("--json", o_.json, "Write JSON to a file, or -")->type_name("FILE");
     CLI::App* schema = verb("schema", "Print the JSON Schema of a file format");
     inputs(schema, "scenario, result, truth, hardware, model, stack ...", false);

@@ -35,7 +35,7 @@ std::string bash_script() {
       "      model) words=$(jevons list models --ids 2>/dev/null) ;;\n"
       "      stack) words=$(jevons list stacks --ids 2>/dev/null) ;;\n"
       "      list) words='models hardware stacks prices claims acceptance' ;;\n"
-      "      show) words='model hardware stack price claim' ;;\n"
+      "      show) words='model hardware stack price claim routing' ;;\n"
       "      schema) words=$(jevons schema 2>/dev/null) ;;\n"
       "      completion) words='bash zsh fish' ;;\n"
       "      *) case ${COMP_WORDS[1]} in\n";

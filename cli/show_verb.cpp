@@ -1,6 +1,7 @@
 // show: one entry of the catalogue with every source.
 #include "output.hpp"
 #include "results.hpp"
+#include "show_routing.hpp"
 #include "verbs.hpp"
 
 #include "jevons/core/error.hpp"
@@ -187,6 +188,12 @@ int show_verb(const Options& options) {
   const std::string& id = options.inputs[1];
   std::optional<OutputFile> json;
   if (options.json) json.emplace("--json", *options.json);
+  if (kind == "routing") {
+    const auto [text, routing] = show_routing(id);
+    if (json) json->write(dump(routing));
+    if (!options.json || *options.json != "-") print(text);
+    return 0;
+  }
   Sheet sheet;
   if (kind == "hardware") {
     sheet = show_hardware(catalogue, id);
@@ -199,7 +206,7 @@ int show_verb(const Options& options) {
   } else if (kind == "claim") {
     sheet = show_claim(catalogue, id);
   } else {
-    const std::vector<std::string> kinds{"hardware", "model", "stack", "price", "claim"};
+    const std::vector<std::string> kinds{"hardware", "model", "stack", "price", "claim", "routing"};
     throw Error(ErrorKind::usage, "show", "unknown kind '" + kind + "'", did_you_mean(kind, kinds));
   }
   if (json) json->write(dump(sheet.json()));

@@ -84,3 +84,14 @@ TEST_CASE("cli: fit writes a SKU file that can be used, and leaves the rows no w
             .code == 0);
   CHECK(jevons_run({"fit", "tests/truth/ops.json", "--hw", "h100-smx"}).code == 3);
 }
+
+TEST_CASE("show routing: the bias rule brings the busiest expert down, step by step") {
+  const Ran shown = jevons_run({"show", "routing", "deepseek-v3", "--json", "-"});
+  REQUIRE(shown.code == 0);
+  const auto loads = nlohmann::json::parse(shown.out)["max_over_mean"];
+  CHECK(loads["bias"].back() < 0.6 * loads["bias"].front().get<double>());
+  CHECK(loads["none"].back() > 0.8 * loads["none"].front().get<double>());
+  const Ran dense = jevons_run({"show", "routing", "llama-3.1-8b"});
+  CHECK(dense.code == 3);
+  CHECK(contains(dense.err, "no routed experts"));
+}

@@ -103,7 +103,7 @@ sim::FitResult fit_power(const std::string& accelerator, const std::vector<std::
   std::vector<std::string> names = constants;
   if (names.empty()) {
     names = {"power.p0_fraction_of_tdp", "power.j_per_byte", "power.j_per_flop.bf16",
-             "power.j_per_flop.fp8", "power.j_per_padded_flop.bf16"};
+             "power.j_per_flop.fp8", "power.j_per_tile_byte"};
   }
   std::vector<sim::FitConstant> list;
   for (const std::string& name : names) {

@@ -71,9 +71,13 @@ double EngineExperts::memory_rate(const workloads::Operator& op) const {
   }
 }
 
+double EngineExperts::hit(const workloads::MoeExperts& s) const {
+  return popular_experts_hit(s, skew_);
+}
+
 double EngineExperts::time(const workloads::MoeExperts& s, const workloads::Operator& op,
                            bool grouped) const {
-  const double hit = popular_experts_hit(s, skew_), rows = workloads::expert_rows(s);
+  const double hit = this->hit(s), rows = workloads::expert_rows(s);
   const double parameters =
       (s.gated ? 3 : 2) * s.hidden * s.intermediate / static_cast<double>(s.etp);
   const double memory = hit * parameters * weight_bytes(op.weight_format) / memory_rate(op);

@@ -27,6 +27,8 @@ class EngineExperts {
   [[nodiscard]] bool used() const { return used_; }
   [[nodiscard]] double time(const workloads::MoeExperts& shape, const workloads::Operator& op,
                             bool grouped) const;
+  /// Experts of the most loaded rank that get a row, by the stack's skew of popularity.
+  [[nodiscard]] double hit(const workloads::MoeExperts& shape) const;
 
  private:
   [[nodiscard]] double memory_rate(const workloads::Operator& op) const;

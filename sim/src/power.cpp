@@ -49,19 +49,23 @@ NumberFormat unit_format(NumberFormat format, const Accelerator& sku) {
   return {Format::bf16};
 }
 
-/// Empty rows of a tile are multiplied like any other; block scaling adds its own work to them.
-std::string padded_constant(NumberFormat unit, NumberFormat asked) {
-  const bool block = asked.format == Format::fp8_block || asked.format == Format::mxfp8;
-  if (block && flop_constant(unit) == "j_per_flop.fp8") return "power.j_per_padded_flop.fp8_block";
-  const std::string name = flop_constant(unit);
-  if (name == "j_per_flop.fp8" || name == "j_per_flop.int8") return "power.j_per_padded_flop.fp8";
-  if (name == "j_per_flop.fp4") return "power.j_per_padded_flop.fp4";
-  return "power.j_per_padded_flop.bf16";
+/// A tile of an expert burns what a kernel loop does, but for kernels that rescale by blocks or widen
+/// 4-bit weights in their registers: these have energies of their own.
+std::string tile_constant(NumberFormat unit, NumberFormat asked, NumberFormat weights) {
+  const bool eight = flop_constant(unit) == "j_per_flop.fp8";
+  if (eight && (asked.format == Format::fp8_block || asked.format == Format::mxfp8)) {
+    return "power.j_per_tile_flop.fp8_block";
+  }
+  if (is_four_bit(weights) && flop_constant(unit) == "j_per_flop.bf16") {
+    return "power.j_per_tile_flop.w4a16";
+  }
+  return "power.kernel." + flop_constant(unit);
 }
 
 /// Constants of a kernel loop lie under "power.kernel.", of an engine under "power.".
 struct Energies {
-  double p0 = 0, per_byte = 0, per_flop = 0, per_padded_flop = 0, limit = 0, exponent = 1;
+  double p0 = 0, per_byte = 0, per_flop = 0, per_wide_flop = 0, per_tile_flop = 0,
+         per_tile_byte = 0, limit = 0, exponent = 1;
 };
 
 double idle_watts(const Accelerator& sku) {
@@ -69,19 +73,31 @@ double idle_watts(const Accelerator& sku) {
   return sku.constants.at("power.idle_fraction_of_tdp") * sku.require("tdp_w");
 }
 
-Energies energies(NumberFormat format, bool kernel_loop, const Cluster& cluster) {
+Energies energies(const Activity& activity, const Cluster& cluster) {
   const Accelerator& sku = cluster.accelerator;
-  const std::string prefix = kernel_loop ? "power.kernel." : "power.";
+  const std::string prefix = activity.kernel_loop ? "power.kernel." : "power.";
+  const NumberFormat unit = unit_format(activity.format, sku);
   const auto constant = [&](const std::string& name) { return sku.constants.at(prefix + name); };
   const double tdp = sku.require("tdp_w");
   Energies e;
   e.p0 = std::max(constant("p0_fraction_of_tdp") * tdp, idle_watts(sku));
   e.per_byte = constant("j_per_byte");
-  e.per_flop = constant(flop_constant(unit_format(format, sku)));
-  e.per_padded_flop = sku.constants.at(padded_constant(unit_format(format, sku), format));
+  e.per_flop = constant(flop_constant(unit));
+  e.per_wide_flop = constant("j_per_flop.bf16");
+  e.per_tile_flop =
+      sku.constants.at(tile_constant(unit, activity.format, activity.tile_weights));
+  e.per_tile_byte = sku.constants.at("power.j_per_tile_byte");
   e.limit = sku.constants.at("power.limit_fraction_of_tdp") * cluster.power_limit().raw();
   e.exponent = constant("limit_exponent");
   return e;
+}
+
+double arithmetic_watts(const Activity& activity, const Energies& e) {
+  return e.per_flop * activity.flops_per_s + e.per_wide_flop * activity.wide_flops_per_s;
+}
+
+double expert_watts(const Activity& activity, const Energies& e) {
+  return e.per_tile_flop * activity.tile_flops_per_s + e.per_tile_byte * activity.tile_bytes_per_s;
 }
 
 /// Host, network, fans and losses per accelerator, and where the figure comes from.
@@ -109,9 +125,9 @@ Watts host_watts(Watts chip, const Cluster& cluster, const PowerSpec& spec,
 }  // namespace
 
 Watts chip_power(const Activity& activity, const Cluster& cluster) {
-  const Energies e = energies(activity.format, activity.kernel_loop, cluster);
-  const double free = e.p0 + e.per_byte * activity.bytes_per_s + e.per_flop * activity.flops_per_s +
-                      e.per_padded_flop * activity.padded_flops_per_s;
+  const Energies e = energies(activity, cluster);
+  const double free = e.p0 + e.per_byte * activity.bytes_per_s + arithmetic_watts(activity, e) +
+                      expert_watts(activity, e);
   // (free^-n + limit^-n)^(-1/n), written so that no power overflows.
   const double low = std::min(free, e.limit), high = std::max(free, e.limit);
   const double busy = low / std::pow(1.0 + std::pow(low / high, e.exponent), 1.0 / e.exponent);
@@ -120,25 +136,25 @@ Watts chip_power(const Activity& activity, const Cluster& cluster) {
 }
 
 Breakdown chip_power_parts(const Activity& activity, const Cluster& cluster) {
-  const Energies e = energies(activity.format, activity.kernel_loop, cluster);
+  const Energies e = energies(activity, cluster);
   const double share = std::clamp(activity.busy_fraction, 0.0, 1.0);
   const double total = chip_power(activity, cluster).raw();
   const double base = std::min(total, share * e.p0 + (1 - share) * idle_watts(cluster.accelerator));
   const double memory = share * e.per_byte * activity.bytes_per_s;
-  const double arithmetic = share * e.per_flop * activity.flops_per_s;
-  const double empty = share * e.per_padded_flop * activity.padded_flops_per_s;
-  const double wanted = memory + arithmetic + empty;
+  const double arithmetic = share * arithmetic_watts(activity, e);
+  const double experts = share * expert_watts(activity, e);
+  const double wanted = memory + arithmetic + experts;
   const double held = wanted > 0 ? (total - base) / wanted : 1.0;
   Breakdown parts{"power_w_per_accelerator", total, "w", {}, {}};
   parts.formula = fmt::format(
-      "base + {:.3f} (memory + arithmetic + empty rows): the limit holds back the rest", held);
+      "base + {:.3f} (memory + arithmetic + experts): the limit holds back the rest", held);
   const auto part = [&parts](const char* name, double watts) {
     if (watts > 0) parts.children.push_back({name, watts, "w", {}, {}});
   };
   part("base", base);
   part("memory", held * memory);
   part("arithmetic", held * arithmetic);
-  part("empty_rows", held * empty);
+  part("experts", held * experts);
   return parts;
 }
 
@@ -159,7 +175,10 @@ PowerEstimate power_around(Watts chip, const Cluster& cluster, const PowerSpec& 
 }
 
 FlopRate power_roof(NumberFormat format, Bandwidth bytes_per_s, const Cluster& cluster) {
-  const Energies e = energies(format, true, cluster);
+  Activity loop;
+  loop.format = format;
+  loop.kernel_loop = true;
+  const Energies e = energies(loop, cluster);
   const double left = cluster.power_limit().raw() - e.p0 - e.per_byte * bytes_per_s.raw();
   if (e.per_flop <= 0) return FlopRate(std::numeric_limits<double>::infinity());
   return FlopRate(std::max(0.0, left) / e.per_flop);

@@ -16,8 +16,10 @@ using workloads::Module;
 using workloads::Operator;
 using workloads::TensorClass;
 
-/// Rows of a grouped-GEMM tile (power model, operators-attention-power 5.4).
-constexpr double kPaddedRows = 64;
+/// Rows of a grouped-GEMM tile: as many as an expert has, from the 8 of the narrowest matrix
+/// instruction (vLLM's Marlin kernel chooses from 8 to 64) to 128; 64 at least where weights are
+/// scaled by blocks (the default of vLLM's fused_moe for them).
+constexpr double kLeastTile = 8, kLeastBlockTile = 64, kMostTile = 128;
 constexpr int kExact = 16;              // grid points are the integers up to here
 constexpr double kTokenOctave = 8;      // then points per octave
 constexpr double kContextOctave = 4;    // contexts and chunks
@@ -77,15 +79,19 @@ StepWork& StepWork::operator+=(const StepWork& o) {
   experts_s += o.experts_s;
   overhead_s += o.overhead_s;
   flops += o.flops;
+  wide_flops += o.wide_flops;
   weight_bytes += o.weight_bytes;
   kv_bytes += o.kv_bytes;
-  padded_flops += o.padded_flops;
+  tile_flops += o.tile_flops;
+  tile_bytes += o.tile_bytes;
   return *this;
 }
 
 StepWork operator*(const StepWork& w, double s) {
-  return {w.time_s * s, w.exchange_s * s,   w.experts_s * s, w.overhead_s * s,
-          w.flops * s,  w.weight_bytes * s, w.kv_bytes * s,  w.padded_flops * s};
+  return {w.time_s * s,       w.exchange_s * s,   w.experts_s * s,
+          w.overhead_s * s,   w.flops * s,        w.wide_flops * s,
+          w.weight_bytes * s, w.kv_bytes * s,     w.tile_flops * s,
+          w.tile_bytes * s};
 }
 
 StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)
@@ -145,6 +151,21 @@ void StepModel::convert_to_wide(Operator& op) const {
   op.activation_format = precision_.activations;
 }
 
+/// Tiles of T rows, T the rows of an expert that has some: one tile at least, and the last of
+/// several is half empty on average.
+void StepModel::add_tiles(StepWork& sum, const workloads::MoeExperts& experts, const Operator& op,
+                          double hit, double count) {
+  if (hit <= 0) return;
+  const bool block = op.weight_format.format == Format::fp8_block;
+  const double rows = workloads::expert_rows(experts);
+  const double tile = std::clamp(rows / hit, block ? kLeastBlockTile : kLeastTile, kMostTile);
+  const double tiles = std::max(hit, rows / tile + hit / 2);
+  const double parameters = (experts.gated ? 3 : 2) * experts.hidden * experts.intermediate /
+                            static_cast<double>(experts.etp);
+  sum.tile_flops += count * 2 * parameters * tiles * tile;
+  sum.tile_bytes += count * parameters * tiles * weight_bytes(op.weight_format);
+}
+
 void StepModel::add(StepWork& sum, const Operator& op, double count) const {
   const auto* experts = std::get_if<workloads::MoeExperts>(&op.shape);
   const bool engine_experts = experts != nullptr && experts_->used();
@@ -172,19 +193,19 @@ void StepModel::add(StepWork& sum, const Operator& op, double count) const {
   }
   sum.time_s += count * time;
   if (std::holds_alternative<workloads::MoeExchange>(op.shape)) sum.exchange_s += count * time;
-  sum.flops += count * work.flops;
-  sum.weight_bytes += count * work.bytes[static_cast<std::size_t>(TensorClass::weights)];
   sum.kv_bytes += count * work.bytes[static_cast<std::size_t>(TensorClass::kv_cache)];
+  const double weights = work.bytes[static_cast<std::size_t>(TensorClass::weights)];
   if (experts != nullptr) {
     sum.experts_s += count * time;
-    const double hit = workloads::experts_hit(*experts), rows = workloads::expert_rows(*experts);
-    const double matrices = experts->gated ? 3 : 2;
-    const double parameters =
-        matrices * experts->hidden * experts->intermediate / static_cast<double>(experts->etp);
-    // Tiles of T rows: one at least, and the last of several is half empty on average.
-    const double empty = std::max(hit * kPaddedRows - rows, hit * kPaddedRows / 2);
-    sum.padded_flops += count * 2 * parameters * empty;
+    const double even = workloads::experts_hit(*experts);
+    const double hit = engine_experts ? experts_->hit(*experts) : even;
+    sum.weight_bytes += count * weights * (even > 0 ? hit / even : 1);
+    add_tiles(sum, *experts, op, hit, count);
+    return;
   }
+  sum.weight_bytes += count * weights;
+  sum.flops += count * work.flops;
+  if (payload_bits(op.format) > 8) sum.wide_flops += count * work.flops;
 }
 
 StepWork StepModel::layers(const DecodeContext& context, bool core) const {

@@ -167,7 +167,8 @@ TEST_CASE("power: the parts add up to the chip's watts, below the limit and at i
   const Cluster h100 = cluster_of("h100-sxm");
   for (const double teraflops : {0.0, 50.0, 400.0, 1600.0}) {
     Activity activity = at(2.0, teraflops);
-    activity.padded_flops_per_s = 2e13;
+    activity.tile_flops_per_s = 2e13;
+    activity.tile_bytes_per_s = 4e11;
     const Breakdown parts = chip_power_parts(activity, h100);
     double sum = 0;
     for (const Breakdown& part : parts.children) sum += part.value;

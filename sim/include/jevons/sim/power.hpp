@@ -14,12 +14,14 @@ namespace jevons::sim {
 struct Activity {
   double flops_per_s = 0;  ///< in `format`
   NumberFormat format;
+  double wide_flops_per_s = 0;  ///< in 16 bits
   /// HBM traffic: weights touched once per step plus the KV cache read, or all operators' bytes.
   double bytes_per_s = 0;
   double busy_fraction = 1;  ///< of the time; the rest idles
-  /// FLOPs spent on empty rows of grouped-GEMM tiles (MoE): distinct experts x 2 x expert
-  /// parameters x max(0, 64 - tokens per expert) x step rate.
-  double padded_flops_per_s = 0;
+  /// Routed experts, whose tiles are narrow: FLOPs in `format` with the empty rows of tiles, and the
+  /// weight bytes that every tile of rows reads anew through the cache. Not part of flops_per_s.
+  double tile_flops_per_s = 0, tile_bytes_per_s = 0;
+  NumberFormat tile_weights;
   /// A single kernel in a loop (op): its own constants, fitted on kernel loops instead of engines.
   bool kernel_loop = false;
 };
@@ -33,13 +35,14 @@ struct PowerEstimate {
   std::string warning;
 };
 
-/// P = P0 + e_byte · B/s + e_flop · FLOP/s + e_pad · padded FLOP/s while busy, smoothly limited:
-/// (P^-n + limit^-n)^(-1/n) with limit = 0.99 TDP or cap; idle watts for the rest of the time, and
-/// P0 no less than idle. Host and network share: PowerSpec's own figure, else the server power
+/// P = P0 + e_byte · B/s + e_flop · FLOP/s + e_tile · tile FLOP/s + e_cache · tile B/s while busy,
+/// smoothly limited: (P^-n + limit^-n)^(-1/n) with limit = 0.99 TDP or cap; idle watts for the rest
+/// of the time, and P0 no less than idle. e_flop of an engine holds what feeds a wide tile from the
+/// cache; the narrow tiles of experts are fed by the byte, so e_tile is that of a kernel loop. Host and network share: PowerSpec's own figure, else the server power
 /// model of the SKU, else the class default. Symbols and sources: the power.* constants in
 /// hwmodels/data/classes. Valid for GPUs that serve or train; known error (ML.ENERGY, rates given):
-/// dense B200 4.3 % MAPE, H100 5.3 %, A100 5.0 %; MoE 10-17 %; attention-DP in vLLM 0.11 reads far
-/// above the model. Throws Error(bad_input) that names tdp_w when the SKU lacks it: ask
+/// dense 3.5 % median, MoE 7 %; attention-DP in vLLM 0.11 reads far above the model, fp8 experts by
+/// FlashInfer's kernels (DeepSeek on B200) 40 % below it at small batches. Throws Error(bad_input) that names tdp_w when the SKU lacks it: ask
 /// power_known() first.
 [[nodiscard]] PowerEstimate power(const Activity& activity, const hwmodels::Cluster& cluster,
                                   const PowerSpec& spec);
@@ -55,7 +58,7 @@ struct PowerEstimate {
 [[nodiscard]] Watts chip_power(const Activity& activity, const hwmodels::Cluster& cluster);
 
 /// The same in parts that add up to it: base (P0 while busy, idle for the rest), memory, arithmetic
-/// and empty rows of tiles, these three scaled alike where the power limit holds them back.
+/// and routed experts, these three scaled alike where the power limit holds them back.
 [[nodiscard]] Breakdown chip_power_parts(const Activity& activity,
                                          const hwmodels::Cluster& cluster);
 

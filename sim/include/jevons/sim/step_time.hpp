@@ -46,9 +46,12 @@ struct StepWork {
   double exchange_s = 0;  ///< expert dispatch and combine within it, before overlap
   double experts_s = 0;   ///< routed experts within it
   double overhead_s = 0;  ///< the stack's constants within it: small kernels, host, sequences
-  double flops = 0;       ///< in the GEMM format
+  double flops = 0;       ///< routed experts left out
+  double wide_flops = 0;  ///< of these in 16 bits: attention, dense layers of 4-bit checkpoints
   double weight_bytes = 0, kv_bytes = 0;
-  double padded_flops = 0;  ///< empty rows of grouped-GEMM tiles (power model)
+  /// What the tiles of the routed experts do (power model): FLOPs with their empty rows, and the
+  /// weight bytes that each tile of rows reads anew, from cache or not.
+  double tile_flops = 0, tile_bytes = 0;
   StepWork& operator+=(const StepWork& o);
   friend StepWork operator*(const StepWork& w, double s);
 };
@@ -102,6 +105,8 @@ class StepModel {
   [[nodiscard]] StepWork layers(const workloads::DecodeContext& context, bool core) const;
   [[nodiscard]] StepWork whole(std::initializer_list<workloads::OperatorGraph> graphs) const;
   void add(StepWork& sum, const workloads::Operator& op, double count) const;
+  static void add_tiles(StepWork& sum, const workloads::MoeExperts& experts,
+                        const workloads::Operator& op, double hit, double count);
   [[nodiscard]] const StepWork& at(Part part, int i, int j, int k);
   [[nodiscard]] StepWork interpolate(Part part, double a, double b, double c);
   template <class Lookup>

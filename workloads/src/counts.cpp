@@ -187,8 +187,7 @@ double kv_bytes_per_token(const ModelConfig& model, NumberFormat format) {
 }
 
 double kv_bytes_of_sequence(const ModelConfig& model, NumberFormat format, double tokens) {
-  // A recurrent state is kept in 16 bits or the wider cache format: quantising it is not common.
-  const double state_bytes = std::max(2.0, activation_bytes(format));
+  constexpr double state_bytes = 4;  // engines keep a recurrent state in 32 bits
   double total = 0.0;
   for (const Layer& layer : model.layers) {
     const Attention& a = layer.attention;

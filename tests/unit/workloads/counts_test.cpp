@@ -105,12 +105,12 @@ TEST_CASE("counts: the V3.2 cache holds 656 bytes in fp8 and 132 bytes of index 
 TEST_CASE("counts: recurrent states have the published sizes and do not grow") {
   const ModelConfig falcon = preset("falcon-mamba-7b");
   CHECK(count(falcon).state_elements_per_sequence == 10'485'760.0);
-  CHECK(kv_bytes_of_sequence(falcon, kBf16, 10) == 20'971'520.0);
-  CHECK(kv_bytes_of_sequence(falcon, kFp8, 1e6) == 20'971'520.0);
+  CHECK(kv_bytes_of_sequence(falcon, kBf16, 10) == 2 * 20'971'520.0);
+  CHECK(kv_bytes_of_sequence(falcon, kFp8, 1e6) == 2 * 20'971'520.0);
   CHECK(kv_bytes_of_sequence(preset("mamba2-2.7b"), kBf16, 1) ==
-        doctest::Approx(86.6e6).epsilon(1e-3));
+        doctest::Approx(2 * 86.6e6).epsilon(1e-3));
   const ModelConfig jamba = preset("jamba-v0.1");
-  CHECK(kv_bytes_of_sequence(jamba, kBf16, 1000) == 16'384.0 * 1000 + 9'175'040.0);
+  CHECK(kv_bytes_of_sequence(jamba, kBf16, 1000) == 16'384.0 * 1000 + 2 * 9'175'040.0);
 }
 
 TEST_CASE("counts: windows and chunks bound what a sequence keeps") {

@@ -210,7 +210,7 @@ TEST_CASE("a recurrent layer reads and writes its state however long the context
   const double state = count(m).state_elements_per_sequence / static_cast<double>(m.layers.size());
   for (const double context : {10.0, 1e5}) {
     const OperatorGraph g = layer_decode(m, layer, step(5, context));
-    CHECK(class_bytes(g, TensorClass::kv_cache) == exactly(5 * 2 * 2 * state));
+    CHECK(class_bytes(g, TensorClass::kv_cache) == exactly(5 * 2 * 4 * state));
   }
 }
 

@@ -1,7 +1,8 @@
 // Routed experts as serving engines run them inside a step: one fused kernel for both projections.
 //
 //   t = ((bytes / (e BW))³ + (FLOPs / (f F))³)^(1/3)
-//   bytes  the weights of the experts that got a row, on the most loaded rank
+//   bytes  the weights of the experts that got a row, on the rank with most of them: mean +
+//          z sqrt(mean (1 - mean / local)), z the greatest of ep normal draws
 //   FLOPs  2 × parameters × (rows + min(rows, 16 × experts hit)): rows are padded to tiles of 16
 //   e      share of the memory bandwidth by weight format; 4-bit weights of 16-bit arithmetic are
 //          bound by dequantisation, 18 GB/s a compute unit, not by memory
@@ -27,7 +28,7 @@ class EngineExperts {
   [[nodiscard]] bool used() const { return used_; }
   [[nodiscard]] double time(const workloads::MoeExperts& shape, const workloads::Operator& op,
                             bool grouped) const;
-  /// Experts of the most loaded rank that get a row, by the stack's skew of popularity.
+  /// Experts of a rank that get a row, in the mean over ranks, by the stack's skew of popularity.
   [[nodiscard]] double hit(const workloads::MoeExperts& shape) const;
 
  private:

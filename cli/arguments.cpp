@@ -195,9 +195,9 @@ class Arguments {
     validate->add_flag("--markdown", o_.markdown, "The table as Markdown");
     how_closely(validate);
     validate->add_flag("--cross", o_.cross,
-                       "Leave each group of operators or training steps out and predict it with "
-                       "constants that its "
-                       "rows did not set");
+                       "Leave each group of operators, training steps or serving runs out and "
+                       "predict it with constants that its rows did not set (serving: times per "
+                       "token, and the fitted constants of its stack on which they depend)");
     output(validate, true, false);
     fail_if(validate, "Exit 1 if e.g. 'median>8%', 'each group:p90>30%' or 'failures>0' holds");
     CLI::App* fit = verb("fit",

@@ -10,6 +10,7 @@
 #include "jevons/reports/html.hpp"
 #include "jevons/reports/result_json.hpp"
 #include "jevons/reports/scenario_json.hpp"
+#include "jevons/reports/serving_fit.hpp"
 #include "jevons/reports/validation.hpp"
 #include "jevons/sim/run.hpp"
 
@@ -172,19 +173,29 @@ reports::Validation cross_validate(std::span<const reports::TruthCase> cases,
   }
   sim::CrossOptions how;
   how.threads = options.threads;
-  const reports::FitInput steps = reports::training_input(cases, catalogue);
-  if (steps.samples.empty()) {
-    return reports::cross_validation(reports::fit_input(cases, catalogue), catalogue, how);
-  }
-  const bool operators = std::any_of(
-      cases.begin(), cases.end(), [](const auto& truth) { return truth.group.starts_with("op/"); });
-  if (operators) {
-    throw Error(ErrorKind::usage, "validate --cross", "operators and training steps at once",
+  const auto any = [&](std::string_view task) {
+    return std::any_of(cases.begin(), cases.end(), [&](const auto& truth) {
+      return parse_json(truth.scenario, truth.file).value("task", "") == task;
+    });
+  };
+  const bool operators = any("op"), steps = any("train"), runs = any("serve");
+  if (static_cast<int>(operators) + static_cast<int>(steps) + static_cast<int>(runs) > 1) {
+    throw Error(ErrorKind::usage, "validate --cross",
+                "operators, training steps or serving runs at once",
                 "give the files of one of them");
+  }
+  if (operators) {
+    return reports::cross_validation(reports::fit_input(cases, catalogue), catalogue, how);
   }
   how.fit.prior = 2;  // what the rows say, hardly where they start
   how.fit.most_iterations = 6;
-  return reports::training_cross_validation(steps, catalogue, how);
+  if (runs) {
+    how.fit.most_iterations = 4;
+    return reports::serving_cross_validation(
+        reports::serving_fit_input(cases, catalogue, {"tpot_"}), how);
+  }
+  return reports::training_cross_validation(reports::training_input(cases, catalogue), catalogue,
+                                            how);
 }
 
 int check_all(const std::vector<std::string>& sentences) {

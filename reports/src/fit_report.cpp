@@ -87,6 +87,8 @@ std::vector<sim::FitConstant> fitted_constants(const hwmodels::Catalogue& catalo
   return list;
 }
 
+}  // namespace
+
 Validation scoreboard_of(const std::vector<sim::CrossGroup>& groups, const FitInput& input) {
   Validation validation;
   std::map<std::string, std::vector<ValidationRow>> by_metric, by_group;
@@ -111,8 +113,6 @@ Validation scoreboard_of(const std::vector<sim::CrossGroup>& groups, const FitIn
   validation.overall = statistics(validation.rows);
   return validation;
 }
-
-}  // namespace
 
 FitInput fit_input(std::span<const TruthCase> cases, const hwmodels::Catalogue& catalogue) {
   FitInput input = rows_of_task(cases, catalogue, sim::Task::op, "op");

@@ -2,6 +2,7 @@
 
 #include "jevons/core/error.hpp"
 #include "jevons/reports/scenario_json.hpp"
+#include "jevons/sim/fit_serving.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -111,6 +112,10 @@ sim::FitResult fit_power(const std::string& accelerator, const std::vector<std::
         constant_of(name, accelerator, rows.front().scenario->cluster.accelerator.constants));
   }
   return sim::fit(rows, list, options);
+}
+
+Validation serving_cross_validation(const FitInput& input, const sim::CrossOptions& options) {
+  return scoreboard_of(sim::cross_validate_serving(input.samples, options), input);
 }
 
 Json fitted_document(const Json& document, const sim::FitResult& result,

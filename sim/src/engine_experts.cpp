@@ -1,5 +1,7 @@
 #include "engine_experts.hpp"
 
+#include "jevons/sim/routing.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -34,24 +36,6 @@ double popular_experts_hit(const workloads::MoeExperts& s, double skew) {
     hit += (p >= 1 ? 1.0 : 1 - std::pow(1 - p, s.tokens)) / kQuantiles;
   }
   return hit * slots / static_cast<double>(s.ep);
-}
-
-/// Greatest of `ranks` standard normal draws, in the mean (Blom 1958, within 1 %).
-double greatest_of(double ranks) {
-  const double share = (ranks - 0.375) / (ranks + 0.25);
-  // Inverse of the normal distribution, Abramowitz and Stegun 26.2.23 (within 4.5e-4).
-  const double t = std::sqrt(-2 * std::log(1 - share));
-  return t - (2.515517 + t * (0.802853 + t * 0.010328)) /
-                 (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
-}
-
-/// Every rank waits for the one whose experts were hit most: `hit` is the mean of m local experts
-/// that are hit independently.
-double busiest_hit(double hit, const workloads::MoeExperts& s) {
-  const double ranks = static_cast<double>(s.ep), local = (s.experts + s.redundant) / ranks;
-  if (ranks <= 1) return hit;
-  const double spread = std::sqrt(std::max(0.0, hit * (1 - hit / local)));
-  return std::min(local, hit + greatest_of(ranks) * spread);
 }
 
 }  // namespace
@@ -98,7 +82,9 @@ double EngineExperts::time(const workloads::MoeExperts& s, const workloads::Oper
   const double hit = this->hit(s), rows = workloads::expert_rows(s);
   const double parameters =
       (s.gated ? 3 : 2) * s.hidden * s.intermediate / static_cast<double>(s.etp);
-  const double memory = busiest_hit(hit, s) * parameters * weight_bytes(op.weight_format) / memory_rate(op);
+  const double ranks = static_cast<double>(s.ep);
+  const double memory = busiest_experts_hit(hit, (s.experts + s.redundant) / ranks, ranks) *
+                        parameters * weight_bytes(op.weight_format) / memory_rate(op);
   const double padded = rows + std::min(rows, kTileRows * hit);
   const double peak = accelerator_.peak(arithmetic(op, accelerator_)).raw();
   const double compute = 2 * parameters * padded / ((grouped ? grouped_ : compute_) * peak);

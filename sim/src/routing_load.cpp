@@ -140,4 +140,11 @@ double normal_quantile(double p) {
          (((((kB[0] * r + kB[1]) * r + kB[2]) * r + kB[3]) * r + kB[4]) * r + 1);
 }
 
+double busiest_experts_hit(double mean, double local, double ranks) {
+  if (ranks <= 1 || !(local > 0)) return mean;
+  const double greatest = normal_quantile((ranks - 0.375) / (ranks + 0.25));
+  const double spread = std::sqrt(std::max(0.0, mean * (1 - mean / local)));
+  return std::min(local, mean + greatest * spread);
+}
+
 }  // namespace jevons::sim

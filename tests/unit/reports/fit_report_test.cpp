@@ -2,6 +2,7 @@
 #include "jevons/reports/fit_report.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/reports/serving_fit.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -86,6 +87,39 @@ TEST_CASE("cross: training steps of a left-out stack or chip fall back to what o
   ValidationOptions shipped;
   CHECK(alone.overall.median > validate(cases, catalogue, shipped).overall.median);
   CHECK(alone.overall.median < 0.25);
+}
+
+TEST_CASE(
+    "cross: a left-out group of serving runs is predicted from the stack's other runs alone") {
+  const hwmodels::Catalogue catalogue;
+  const auto errors = [&](const std::string& spoilt) {
+    std::vector<TruthCase> cases;
+    for (TruthCase& truth :
+         read_truth(std::string(JEVONS_SOURCE_DIR) + "/tests/truth/serving-inferencex.json")) {
+      if (!truth.group.ends_with("/llama-70b-closed")) continue;
+      for (TruthCase::Fact& fact : truth.measured) {
+        if (truth.group == spoilt) fact.value *= 1.5;
+      }
+      cases.push_back(std::move(truth));
+    }
+    sim::CrossOptions how;
+    how.fit.most_iterations = 2;
+    return serving_cross_validation(serving_fit_input(cases, catalogue, {"tpot_"}), how);
+  };
+  const std::string spoilt = "serve/h100-sxm/llama-70b-closed";
+  const Validation honest = errors(""), other = errors(spoilt);
+  REQUIRE(honest.rows.size() > 10);
+  REQUIRE(honest.rows.size() == other.rows.size());
+  bool others_saw_it = false;
+  for (std::size_t i = 0; i < honest.rows.size(); ++i) {
+    const ValidationRow &a = honest.rows[i], &b = other.rows[i];
+    if (a.group.starts_with(spoilt)) {
+      CHECK(*a.predicted == doctest::Approx(*b.predicted));
+    } else {
+      others_saw_it = others_saw_it || *b.predicted > 1.02 * *a.predicted;
+    }
+  }
+  CHECK(others_saw_it);
 }
 
 TEST_CASE("cross: a stack's constant bears on the stacks that take it from there") {

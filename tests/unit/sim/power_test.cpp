@@ -175,3 +175,33 @@ TEST_CASE("power: the parts add up to the chip's watts, below the limit and at i
     CHECK(sum == doctest::Approx(chip_power(activity, h100).raw()));
   }
 }
+
+TEST_CASE("power: a tile's row costs less the more rows share the weights that it reads") {
+  // One expert of 4096 x 1536 on H100 in bf16: FLOPs of its tile against the bytes it reads.
+  const Cluster h100 = cluster_of("h100-sxm");
+  const double parameters = 3.0 * 4096 * 1536;
+  const auto joules_per_row = [&](double rows) {
+    Activity activity;
+    const double base = chip_power(activity, h100).raw();
+    constexpr double kTilesPerSecond = 1000;
+    activity.tile_flops_per_s = kTilesPerSecond * 2 * parameters * rows;
+    activity.tile_bytes_per_s = kTilesPerSecond * 2 * parameters;
+    return (chip_power(activity, h100).raw() - base) / (kTilesPerSecond * rows);
+  };
+  // 2 parameters x (0.47 pJ/FLOP + 55 pJ/B / rows).
+  CHECK(joules_per_row(8) ==
+        doctest::Approx(2 * parameters * (0.47e-12 + 55e-12 / 8)).epsilon(0.02));
+  CHECK(joules_per_row(64) ==
+        doctest::Approx(2 * parameters * (0.47e-12 + 55e-12 / 64)).epsilon(0.02));
+}
+
+TEST_CASE("power: 16-bit layers of a 4-bit checkpoint burn 16-bit energy") {
+  const Cluster b200 = cluster_of("b200-sxm");
+  Activity narrow, wide;
+  narrow.format = wide.format = jevons::NumberFormat{Format::nvfp4};
+  narrow.flops_per_s = 1e14;
+  wide.wide_flops_per_s = 1e14;
+  const double rest = chip_power(Activity{}, b200).raw();
+  CHECK((chip_power(wide, b200).raw() - rest) / (chip_power(narrow, b200).raw() - rest) ==
+        doctest::Approx(1.3 / 0.47).epsilon(0.02));
+}

@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
+#include <random>
+#include <vector>
 
 using namespace jevons::sim;
 
@@ -84,4 +88,45 @@ TEST_CASE("routing: balanced placement keeps the whole load") {
   const auto ranks = rank_loads_balanced(loads.last, 8, 8);
   CHECK(std::accumulate(ranks.begin(), ranks.end(), 0.0) == doctest::Approx(1024 * 4));
   CHECK(max_over_mean(ranks) < max_over_mean(rank_loads_in_order(loads.last, 8)));
+}
+
+TEST_CASE("routing: the rank with most experts hit, against draws of uniform routing") {
+  std::mt19937_64 random(7);
+  // Experts, chosen per token, ranks, tokens.
+  for (const auto& [experts, top, ranks, tokens] : {std::array<int, 4>{16, 1, 4, 8},
+                                                    {16, 1, 8, 8},
+                                                    {16, 1, 8, 32},
+                                                    {128, 8, 8, 8},
+                                                    {128, 8, 8, 32},
+                                                    {256, 8, 8, 16},
+                                                    {128, 8, 2, 8}}) {
+    CAPTURE(experts);
+    CAPTURE(ranks);
+    CAPTURE(tokens);
+    const auto e = static_cast<std::size_t>(experts), local = e / static_cast<std::size_t>(ranks);
+    constexpr int kTrials = 2000;
+    double mean = 0, most = 0;
+    std::vector<std::size_t> order(e);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    for (int trial = 0; trial < kTrials; ++trial) {
+      std::vector<char> hit(e, 0);
+      for (int t = 0; t < tokens; ++t) {
+        for (std::size_t k = 0; k < static_cast<std::size_t>(top); ++k) {
+          std::swap(order[k], order[k + random() % (e - k)]);
+          hit[order[k]] = 1;
+        }
+      }
+      long busiest = 0;
+      for (std::size_t r = 0; r < static_cast<std::size_t>(ranks); ++r) {
+        const auto from = hit.begin() + static_cast<std::ptrdiff_t>(r * local);
+        const long here = std::count(from, from + static_cast<std::ptrdiff_t>(local), 1);
+        mean += static_cast<double>(here) / ranks / kTrials;
+        busiest = std::max(busiest, here);
+      }
+      most += static_cast<double>(busiest) / kTrials;
+    }
+    CHECK(busiest_experts_hit(mean, static_cast<double>(local), ranks) ==
+          doctest::Approx(most).epsilon(0.1));
+  }
+  CHECK(busiest_experts_hit(3, 4, 1) == 3);
 }

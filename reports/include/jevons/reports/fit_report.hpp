@@ -46,6 +46,10 @@ inline constexpr std::size_t kMostOwnConstants = 8;
                               const std::string& rows_from);
 [[nodiscard]] std::string fit_to_text(const sim::FitResult& result);
 
+/// Errors of groups left out, as a scoreboard.
+[[nodiscard]] Validation scoreboard_of(const std::vector<sim::CrossGroup>& groups,
+                                       const FitInput& input);
+
 /// Leaves every group out once and predicts it with constants that its rows did not set
 /// (sim/fit.hpp); the errors as a scoreboard. Takes some ten seconds for a thousand rows.
 [[nodiscard]] Validation cross_validation(const FitInput& input,

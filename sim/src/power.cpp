@@ -49,17 +49,20 @@ NumberFormat unit_format(NumberFormat format, const Accelerator& sku) {
   return {Format::bf16};
 }
 
-/// A tile of an expert burns what a kernel loop does, but for kernels that rescale by blocks or widen
-/// 4-bit weights in their registers: these have energies of their own.
-std::string tile_constant(NumberFormat unit, NumberFormat asked, NumberFormat weights) {
-  const bool eight = flop_constant(unit) == "j_per_flop.fp8";
-  if (eight && (asked.format == Format::fp8_block || asked.format == Format::mxfp8)) {
-    return "power.j_per_tile_flop.fp8_block";
-  }
+/// A tile of an expert burns what a kernel loop does, but where 4-bit weights are widened in
+/// registers.
+std::string tile_flop_constant(NumberFormat unit, NumberFormat weights) {
   if (is_four_bit(weights) && flop_constant(unit) == "j_per_flop.bf16") {
     return "power.j_per_tile_flop.w4a16";
   }
   return "power.kernel." + flop_constant(unit);
+}
+
+/// Kernels that rescale by blocks take more for each block of weights.
+std::string tile_byte_constant(NumberFormat unit, NumberFormat asked) {
+  const bool block = asked.format == Format::fp8_block || asked.format == Format::mxfp8;
+  return block && flop_constant(unit) == "j_per_flop.fp8" ? "power.j_per_tile_byte.fp8_block"
+                                                          : "power.j_per_tile_byte";
 }
 
 /// Constants of a kernel loop lie under "power.kernel.", of an engine under "power.".
@@ -84,9 +87,8 @@ Energies energies(const Activity& activity, const Cluster& cluster) {
   e.per_byte = constant("j_per_byte");
   e.per_flop = constant(flop_constant(unit));
   e.per_wide_flop = constant("j_per_flop.bf16");
-  e.per_tile_flop =
-      sku.constants.at(tile_constant(unit, activity.format, activity.tile_weights));
-  e.per_tile_byte = sku.constants.at("power.j_per_tile_byte");
+  e.per_tile_flop = sku.constants.at(tile_flop_constant(unit, activity.tile_weights));
+  e.per_tile_byte = sku.constants.at(tile_byte_constant(unit, activity.format));
   e.limit = sku.constants.at("power.limit_fraction_of_tdp") * cluster.power_limit().raw();
   e.exponent = constant("limit_exponent");
   return e;

@@ -18,8 +18,9 @@ struct Activity {
   /// HBM traffic: weights touched once per step plus the KV cache read, or all operators' bytes.
   double bytes_per_s = 0;
   double busy_fraction = 1;  ///< of the time; the rest idles
-  /// Routed experts, whose tiles are narrow: FLOPs in `format` with the empty rows of tiles, and the
-  /// weight bytes that every tile of rows reads anew through the cache. Not part of flops_per_s.
+  /// Routed experts, whose tiles are narrow: FLOPs in `format` with the empty rows of tiles, and
+  /// the weight bytes that every tile of rows reads anew through the cache. Not part of
+  /// flops_per_s.
   double tile_flops_per_s = 0, tile_bytes_per_s = 0;
   NumberFormat tile_weights;
   /// A single kernel in a loop (op): its own constants, fitted on kernel loops instead of engines.
@@ -38,12 +39,13 @@ struct PowerEstimate {
 /// P = P0 + e_byte · B/s + e_flop · FLOP/s + e_tile · tile FLOP/s + e_cache · tile B/s while busy,
 /// smoothly limited: (P^-n + limit^-n)^(-1/n) with limit = 0.99 TDP or cap; idle watts for the rest
 /// of the time, and P0 no less than idle. e_flop of an engine holds what feeds a wide tile from the
-/// cache; the narrow tiles of experts are fed by the byte, so e_tile is that of a kernel loop. Host and network share: PowerSpec's own figure, else the server power
-/// model of the SKU, else the class default. Symbols and sources: the power.* constants in
-/// hwmodels/data/classes. Valid for GPUs that serve or train; known error (ML.ENERGY, rates given):
-/// dense 3.5 % median, MoE 7 %; attention-DP in vLLM 0.11 reads far above the model, fp8 experts by
-/// FlashInfer's kernels (DeepSeek on B200) 40 % below it at small batches. Throws Error(bad_input) that names tdp_w when the SKU lacks it: ask
-/// power_known() first.
+/// cache; the narrow tiles of experts are fed by the byte, so e_tile is that of a kernel loop. Host
+/// and network share: PowerSpec's own figure, else the server power model of the SKU, else the
+/// class default. Symbols and sources: the power.* constants in hwmodels/data/classes. Valid for
+/// GPUs that serve or train; known error (ML.ENERGY, rates given): dense 3.5 % median, MoE 7 % (8.5
+/// % with models left out); attention-DP in vLLM 0.11 reads far above the model, fp8 experts by
+/// FlashInfer's kernels (DeepSeek on B200) 40 % below it at small batches. Throws Error(bad_input)
+/// that names tdp_w when the SKU lacks it: ask power_known() first.
 [[nodiscard]] PowerEstimate power(const Activity& activity, const hwmodels::Cluster& cluster,
                                   const PowerSpec& spec);
 

@@ -88,10 +88,9 @@ StepWork& StepWork::operator+=(const StepWork& o) {
 }
 
 StepWork operator*(const StepWork& w, double s) {
-  return {w.time_s * s,       w.exchange_s * s,   w.experts_s * s,
-          w.overhead_s * s,   w.flops * s,        w.wide_flops * s,
-          w.weight_bytes * s, w.kv_bytes * s,     w.tile_flops * s,
-          w.tile_bytes * s};
+  return {w.time_s * s,     w.exchange_s * s, w.experts_s * s,    w.overhead_s * s,
+          w.flops * s,      w.wide_flops * s, w.weight_bytes * s, w.kv_bytes * s,
+          w.tile_flops * s, w.tile_bytes * s};
 }
 
 StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)

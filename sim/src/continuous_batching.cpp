@@ -9,82 +9,125 @@
 
 namespace jevons::sim {
 
-ContinuousBatching::ContinuousBatching(std::span<const Request> requests, BatchingLimits limits,
-                                       StepCosts costs)
-    : requests_(requests),
-      limits_(limits),
-      costs_(std::move(costs)),
-      states_(requests.size()),
-      served_(requests.size()) {}
+ContinuousBatching::ContinuousBatching(BatchingLimits limits, StepCosts costs)
+    : limits_(limits), costs_(std::move(costs)) {}
 
-void ContinuousBatching::arrive(std::size_t index, double at_s) {
-  served_[index].arrival_s = at_s;
-  arrivals_.emplace_back(at_s, index);
+std::size_t ContinuousBatching::arrive(const Request& request, double at_s, double token_s) {
+  const std::size_t index = states_.size();
+  State s{.prompt = request.input, .done = request.cached, .left = request.output};
+  if (limits_.role == EngineRole::prefill) s.left = 1;
+  if (limits_.role == EngineRole::decode) {
+    s.done = s.prompt;
+    s.left -= 1;
+    s.token_s = token_s;
+  }
+  states_.push_back(s);
+  served_.push_back({.arrival_s = at_s});
+  // Transfers of several links may end in another order than they were announced.
+  const std::pair<double, std::size_t> arrival{at_s, index};
+  arrivals_.insert(std::upper_bound(arrivals_.begin(), arrivals_.end(), arrival), arrival);
+  if (planned_ && plan_.steps > 1 && at_s < plan_.end_s && arrivals_matter()) cut_jump(at_s);
+  return index;
 }
 
-bool ContinuousBatching::idle() const {
-  return arrivals_.empty() && waiting_.empty() && prefilling_.empty() && decoding_ < 0.5;
-}
-
-double ContinuousBatching::next_s() const {
-  if (!waiting_.empty() || !prefilling_.empty() || decoding_ > 0.5) return now_;
-  return arrivals_.empty() ? std::numeric_limits<double>::infinity()
-                           : std::max(now_, arrivals_.front().first);
+/// A plan is made as late as possible: whatever arrives at this very moment is part of it.
+double ContinuousBatching::next_s() {
+  if (!planned_) plan();
+  if (planned_) return plan_.end_s;
+  return arrivals_.empty() ? std::numeric_limits<double>::infinity() : arrivals_.front().first;
 }
 
 void ContinuousBatching::take_arrivals() {
   while (!arrivals_.empty() && arrivals_.front().first <= now_) {
-    const std::size_t i = arrivals_.front().second;
+    waiting_.push_back(arrivals_.front().second);
     arrivals_.pop_front();
-    states_[i] = {
-        .prompt = requests_[i].input, .done = requests_[i].cached, .left = requests_[i].output};
-    waiting_.push_back(i);
   }
 }
 
-std::span<const std::size_t> ContinuousBatching::advance(double horizon_s) {
-  completed_.clear();
-  now_ = std::max(now_, next_s());
+void ContinuousBatching::plan() {
   take_arrivals();
   const Chunk chunk = schedule_prompts();
   if (chunk.tokens > 0) {
-    mixed_step(chunk);
+    const bool mixed = limits_.chunked_prefill && decoding_ > 0.5;
+    plan_ = {.steps = mixed ? 1 : 0, .chunk = chunk};
+    plan_.work = costs_.step({.sequences = mixed ? decoding_ : 0.0,
+                              .context = mixed ? contexts_ / decoding_ : 0.0,
+                              .prefill_tokens = chunk.tokens,
+                              .prefill_sequences = chunk.sequences,
+                              .prefill_position = chunk.position});
+    plan_.end_s = now_ + plan_.work.time_s;
+    planned_ = true;
   } else if (decoding_ > 0.5) {
-    decode_jump(horizon_s);
+    plan_decode();
+  }
+}
+
+std::span<const std::size_t> ContinuousBatching::advance() {
+  completed_.clear();
+  now_ = next_s();
+  if (!planned_) return completed_;  // the wait of an idle engine
+  planned_ = false;
+  work_ += plan_.work;
+  prompt_tokens_ += plan_.chunk.tokens;
+  count_gaps(plan_.work.time_s, plan_.steps);
+  contexts_ += decoding_ * limits_.tokens_per_step * static_cast<double>(plan_.steps);
+  step_ += plan_.steps;
+  peak_cache_ = std::max(peak_cache_, contexts_ + reserved_);
+  finish_decoding();
+  if (plan_.chunk.tokens > 0) {
+    finish_prompts();
+    preempt_overflow();
   }
   return completed_;
 }
 
 /// A slot, and cache for the whole prompt and one token.
-bool ContinuousBatching::admit(std::size_t index) {
+bool ContinuousBatching::fits(std::size_t index) const {
   const double active = decoding_ + static_cast<double>(prefilling_.size());
   if (active + 1 > limits_.sequences) return false;
   const double need = states_[index].prompt + limits_.tokens_per_step;
-  if (limits_.cache_tokens > 0 && active > 0 &&
-      contexts_ + reserved_ + need + decoding_ * limits_.tokens_per_step > limits_.cache_tokens) {
-    return false;
-  }
-  reserved_ += states_[index].prompt;
-  prefilling_.push_back(index);
-  return true;
+  return limits_.cache_tokens <= 0 || active < 0.5 ||
+         contexts_ + reserved_ + need + decoding_ * limits_.tokens_per_step <= limits_.cache_tokens;
+}
+
+/// Requests are let in in order: while one waits, or no slot is free, another one changes nothing.
+bool ContinuousBatching::arrivals_matter() const {
+  return waiting_.empty() &&
+         decoding_ + static_cast<double>(prefilling_.size()) + 1 <= limits_.sequences;
 }
 
 ContinuousBatching::Chunk ContinuousBatching::schedule_prompts() {
-  double budget = limits_.step_tokens - decoding_ * limits_.query_tokens;
+  // Whole prompts run alone, those that decode wait for them.
+  const double taken = limits_.chunked_prefill ? decoding_ * limits_.query_tokens : 0.0;
+  const Chunk chunk = chunks_within(limits_.step_tokens - taken);
+  peak_cache_ = std::max(peak_cache_, contexts_ + reserved_);
+  return chunk;
+}
+
+ContinuousBatching::Chunk ContinuousBatching::chunks_within(double budget) {
   Chunk chunk;
   double weighted = 0;
-  for (std::size_t k = 0; budget >= 1; ++k) {
+  for (std::size_t k = 0; budget >= 1;) {
     if (k == prefilling_.size()) {
-      if (waiting_.empty() || !admit(waiting_.front())) break;
+      if (waiting_.empty() || !fits(waiting_.front())) break;
+      const std::size_t next = waiting_.front();
+      const State& s = states_[next];
+      const bool whole = !limits_.chunked_prefill && s.done < s.prompt;
+      if (whole && s.prompt - s.done > budget && k > 0) break;
       waiting_.pop_front();
+      if (s.done >= s.prompt) {  // its cache came from a prefill engine
+        late_.push_back({s.token_s, 1});
+        join(next);
+        budget -= limits_.query_tokens;
+        continue;
+      }
+      reserved_ += s.prompt;
+      prefilling_.push_back(next);
     }
-    State& s = states_[prefilling_[k]];
+    State& s = states_[prefilling_[k++]];
     const double rest = s.prompt - s.done;
-    double take = std::min(rest, budget);
-    if (!limits_.chunked_prefill && take < rest) {
-      if (k > 0) break;
-      take = rest;  // longer than the budget: alone in its step
-    }
+    const double take = limits_.chunked_prefill ? std::min(rest, budget) : rest;
+    if (take > limits_.step_tokens) oversized_ += 1;
     weighted += take * (s.done + take / 2);
     s.done += take;
     budget -= take;
@@ -92,86 +135,73 @@ ContinuousBatching::Chunk ContinuousBatching::schedule_prompts() {
     chunk.sequences += 1;
   }
   if (chunk.tokens > 0) chunk.position = weighted / chunk.tokens;
-  peak_cache_ = std::max(peak_cache_, contexts_ + reserved_);
   return chunk;
 }
 
+/// Of `steps` decode steps up to now, or of prompts alone, for which all that decode wait.
 void ContinuousBatching::count_gaps(double time_s, long steps) {
   sequence_seconds_ += decoding_ * time_s;
-  if (decoding_ > 0.5) {
-    const auto n = static_cast<double>(steps);
-    gaps_.push_back({time_s / n, decoding_ * n});
+  if (decoding_ < 0.5) return;
+  double late = 0;
+  for (const Weighted& w : late_) late += w.count;
+  if (steps == 0) {
+    if (decoding_ > late) late_.push_back({now_ - time_s, decoding_ - late});
+    return;
   }
+  const auto n = static_cast<double>(steps);
+  const double each = time_s / n;
+  for (const Weighted& w : late_) gaps_.push_back({now_ - (n - 1) * each - w.value, w.count});
+  if (decoding_ * n > late) gaps_.push_back({each, decoding_ * n - late});
+  late_.clear();
 }
 
-void ContinuousBatching::mixed_step(const Chunk& chunk) {
-  const StepWork step = costs_.step({.sequences = decoding_,
-                                     .context = decoding_ > 0.5 ? contexts_ / decoding_ : 0.0,
-                                     .prefill_tokens = chunk.tokens,
-                                     .prefill_sequences = chunk.sequences,
-                                     .prefill_position = chunk.position});
-  work_ += step;
-  now_ += step.time_s;
-  prompt_tokens_ += chunk.tokens;
-  count_gaps(step.time_s, 1);
-  contexts_ += decoding_ * limits_.tokens_per_step;
-  ++step_;
-  finish_decoding();
-  finish_prompts();
-  while (limits_.cache_tokens > 0 && decoding_ > 1.5 &&
-         contexts_ + reserved_ + decoding_ * limits_.tokens_per_step > limits_.cache_tokens) {
-    preempt_last();
-  }
-}
-
-/// The least number of decode steps that reach `limit_s`, at most `most`.
-long ContinuousBatching::steps_until(double limit_s, long most) {
-  const double context = contexts_ / decoding_;
-  const auto reaches = [&](long steps) {
-    return now_ + costs_.run(decoding_, context, steps).time_s >= limit_s;
-  };
-  if (!reaches(most)) return most;
-  long low = 0, high = 1;  // low does not reach
-  while (high < most && !reaches(high)) {
-    low = high;
-    high = std::min(most, 2 * high);
-  }
-  while (high - low > 1) {
-    const long middle = low + (high - low) / 2;
-    (reaches(middle) ? high : low) = middle;
-  }
-  return high;
-}
-
-void ContinuousBatching::decode_jump(double horizon_s) {
-  const double gain = limits_.tokens_per_step;
-  if (limits_.cache_tokens > 0) {
-    while (decoding_ > 1.5 && contexts_ + reserved_ + decoding_ * gain > limits_.cache_tokens) {
-      preempt_last();
-    }
-  }
+/// Steps until a sequence ends or the cache is full.
+long ContinuousBatching::most_steps() {
   // Preempted sequences leave stale entries behind.
   while (!finishing_.empty() &&
          states_[finishing_.top().index].finish_step != finishing_.top().step) {
     finishing_.pop();
   }
-  long steps = std::max(1L, finishing_.top().step - step_);
-  if (!limits_.jump) steps = 1;
-  if (limits_.cache_tokens > 0) {
-    const double room = (limits_.cache_tokens - contexts_ - reserved_) / (decoding_ * gain);
-    steps = std::clamp(static_cast<long>(std::min(room, 1e15)), 1L, steps);
+  const long steps = limits_.jump ? std::max(1L, finishing_.top().step - step_) : 1L;
+  if (limits_.cache_tokens <= 0) return steps;
+  const double room = (limits_.cache_tokens - contexts_ - reserved_) /
+                      (decoding_ * limits_.tokens_per_step);
+  return std::clamp(static_cast<long>(std::min(room, 1e15)), 1L, steps);
+}
+
+void ContinuousBatching::plan_decode() {
+  preempt_overflow();
+  plan_ = {.steps = most_steps()};
+  plan_.work = costs_.run(decoding_, contexts_ / decoding_, plan_.steps);
+  plan_.end_s = now_ + plan_.work.time_s;
+  planned_ = true;
+  if (plan_.steps > 1 && !arrivals_.empty() && arrivals_matter()) {
+    cut_jump(arrivals_.front().first);
   }
-  double limit = horizon_s;
-  if (!arrivals_.empty()) limit = std::min(limit, arrivals_.front().first);
-  if (std::isfinite(limit) && steps > 1) steps = steps_until(limit, steps);
-  const StepWork run = costs_.run(decoding_, contexts_ / decoding_, steps);
-  work_ += run;
-  now_ += run.time_s;
-  count_gaps(run.time_s, steps);
-  contexts_ += decoding_ * gain * static_cast<double>(steps);
-  step_ += steps;
-  peak_cache_ = std::max(peak_cache_, contexts_ + reserved_);
-  finish_decoding();
+}
+
+/// Shortens the jump under way to the least number of its steps that reach `limit_s`.
+void ContinuousBatching::cut_jump(double limit_s) {
+  if (plan_.end_s <= limit_s) return;
+  const double context = contexts_ / decoding_;
+  long low = 0;  // does not reach; plan_.steps does
+  double low_s = now_;
+  // Steps grow slowly: the chord finds the place in two or three tries.
+  for (int tries = 0; plan_.steps - low > 1; ++tries) {
+    const long span = plan_.steps - low;
+    const double share = tries < 6 ? (limit_s - low_s) / (plan_.end_s - low_s) : 0.5;
+    const double guess = std::ceil(share * static_cast<double>(span));
+    const long steps = low + std::clamp(static_cast<long>(guess), 1L, span - 1);
+    const StepWork work = costs_.run(decoding_, context, steps);
+    if (now_ + work.time_s >= limit_s) {
+      plan_.steps = steps;
+      plan_.work = work;
+      plan_.end_s = now_ + work.time_s;
+    } else {
+      low = steps;
+      low_s = now_ + work.time_s;
+    }
+  }
 }
 
 double ContinuousBatching::context_of(std::size_t index) const {
@@ -221,7 +251,11 @@ void ContinuousBatching::finish_prompts() {
     if (s.done < s.prompt) break;
     prefilling_.pop_front();
     reserved_ -= s.prompt;
-    if (served_[i].preemptions < 0.5) served_[i].first_token_s = now_;
+    if (served_[i].preemptions > 0.5) {
+      gaps_.push_back({now_ - s.token_s, 1});
+    } else {
+      served_[i].first_token_s = now_;
+    }
     s.left -= 1;
     tokens_out_ += 1;
     if (s.left < 0.5) {
@@ -229,6 +263,14 @@ void ContinuousBatching::finish_prompts() {
     } else {
       join(i);
     }
+  }
+}
+
+void ContinuousBatching::preempt_overflow() {
+  if (limits_.cache_tokens <= 0) return;
+  while (decoding_ > 1.5 &&
+         contexts_ + reserved_ + decoding_ * limits_.tokens_per_step > limits_.cache_tokens) {
+    preempt_last();
   }
 }
 
@@ -247,6 +289,7 @@ void ContinuousBatching::preempt_last() {
   // All its tokens become a prompt; the token that ends it is the next one.
   s.prompt += gained;
   s.done = 0;
+  s.token_s = now_;
   s.finish_step = -1;
   served_[i].preemptions += 1;
   preemptions_ += 1;

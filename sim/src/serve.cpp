@@ -42,25 +42,48 @@ bool lengths_vary(const ServeSpec& spec) {
          spec.output_tokens.kind != Length::Kind::fixed;
 }
 
-ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution resolution) {
-  const Traffic::Kind kind = scenario.serve.traffic.kind;
-  if (kind == Traffic::Kind::static_batch) return estimate_static(scenario, instance);
-  const bool closed = resolution == Resolution::analytic ||
-                      (resolution == Resolution::automatic && kind == Traffic::Kind::closed);
-  // A trace has no closed form.
-  if (closed && kind != Traffic::Kind::trace) {
-    ServeOutcome out = estimate_aggregated(scenario, instance);
-    if (lengths_vary(scenario.serve)) {
-      out.warnings.push_back({"mean_lengths",
-                              "the closed form counts the mean lengths only; --event draws them",
-                              "/serve/input_tokens"});
-    }
-    return out;
-  }
-  return simulate_aggregated(scenario, instance);
+/// Closed loops keep their closed form unless events are asked for; a trace has none.
+bool plays_events(const ServeSpec& spec, Resolution resolution) {
+  const Traffic::Kind kind = spec.traffic.kind;
+  if (kind == Traffic::Kind::trace) return true;
+  if (resolution != Resolution::automatic) return resolution == Resolution::event;
+  return kind != Traffic::Kind::closed;
 }
 
-Result run_disaggregated(const Scenario& scenario, double activity_scale) {
+/// What the closed forms leave out.
+void warn_of_means(const ServeSpec& spec, ServeOutcome& out) {
+  if (lengths_vary(spec)) {
+    out.warnings.push_back({"mean_lengths",
+                            "the closed form counts the mean lengths only; --event draws them",
+                            "/serve/input_tokens"});
+  }
+  if (!spec.chunked_prefill && mean_lengths(spec).computed > spec.max_batch_tokens) {
+    out.warnings.push_back(oversized_warning(spec, 1));
+  }
+}
+
+ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution resolution) {
+  const bool fixed = scenario.serve.traffic.kind == Traffic::Kind::static_batch;
+  if (plays_events(scenario.serve, resolution)) {
+    return fixed ? simulate_static(scenario, instance) : simulate_aggregated(scenario, instance);
+  }
+  ServeOutcome out =
+      fixed ? estimate_static(scenario, instance) : estimate_aggregated(scenario, instance);
+  warn_of_means(scenario.serve, out);
+  return out;
+}
+
+ServeOutcome outcome_of_pools(const Scenario& scenario, Instance& prefill, Instance& decode,
+                              Resolution resolution) {
+  if (plays_events(scenario.serve, resolution)) {
+    return simulate_disaggregated(scenario, prefill, decode);
+  }
+  ServeOutcome out = estimate_disaggregated(scenario, prefill, decode);
+  warn_of_means(scenario.serve, out);
+  return out;
+}
+
+Result run_disaggregated(const Scenario& scenario, const RunOptions& options) {
   Result result;
   result.scenario = scenario;
   if (!scenario.serve.prefill || !scenario.serve.decode) {
@@ -76,9 +99,9 @@ Result run_disaggregated(const Scenario& scenario, double activity_scale) {
     result.metrics.set_flag("fits", false);
     return result;
   }
-  const ServeOutcome outcome = estimate_disaggregated(scenario, prefill, decode);
-  write_serve_metrics(scenario, outcome, decode.memory, decode.engine.gain(), activity_scale,
-                      result);
+  const ServeOutcome outcome = outcome_of_pools(scenario, prefill, decode, options.resolution);
+  write_serve_metrics(scenario, outcome, decode.memory, decode.engine.gain(),
+                      options.activity_scale, result);
   list_operators(scenario, outcome, prefill, decode, result);
   return result;
 }
@@ -87,7 +110,7 @@ Result run_disaggregated(const Scenario& scenario, double activity_scale) {
 
 Result run_serve(const Scenario& scenario, const RunOptions& options) {
   if (scenario.serve.mode == ServeMode::disaggregated) {
-    return run_disaggregated(scenario, options.activity_scale);
+    return run_disaggregated(scenario, options);
   }
   Result result;
   result.scenario = scenario;

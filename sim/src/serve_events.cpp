@@ -1,52 +1,29 @@
-// Serving at event level: the scenario's requests through ContinuousBatching engines.
+// Serving at event level: the scenario's requests through engines played step by step.
 //
-// Replicas behind a balancer: statistical traffic is the same for each, so one is played with its
-// share; a trace goes round-robin and every replica is played. Closed loop: a user sends the next
-// request when the last one is answered. Warm-up: as many requests as users are cut off the front
-// of a closed loop (a tenth of open traffic), and the drain after the last arrival is left out of
-// the rates; runs too short for that are counted whole, and the result says so.
-#include "serve_parts.hpp"
+// Aggregated: replicas behind a balancer; statistical traffic is the same for each, so one is
+// played with its share; a trace goes round-robin and every replica is played. Disaggregated: every
+// instance of both pools (disaggregated.hpp). A fixed batch goes round-robin over the instances
+// (fixed_batch.hpp). Closed loop: a user sends the next request when the last one is answered.
+// Warm-up: as many requests as users are cut off the front of a closed loop (a tenth of open
+// traffic), and the drain after the last arrival is left out of the rates; runs too short for that
+// are counted whole, and the result says so.
+#include "serve_played.hpp"
 
-#include "jevons/sim/continuous_batching.hpp"
-#include "jevons/sim/statistics.hpp"
+#include "jevons/sim/disaggregated.hpp"
+#include "jevons/sim/fixed_batch.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
+#include <string_view>
+#include <utility>
 
 namespace jevons::sim {
 namespace {
 
-constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kDefaultRequests = 1000;
-
-Statistic statistic(std::vector<double> values) {
-  Statistic s;
-  if (values.empty()) return s;
-  s.mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-  s.p50 = quantile(values, 0.5);
-  s.p90 = quantile(values, 0.9);
-  s.p99 = quantile(values, 0.99);
-  return s;
-}
-
-Statistic gap_statistic(std::vector<Weighted> gaps) {
-  Statistic s;
-  double count = 0, sum = 0;
-  for (const Weighted& g : gaps) {
-    count += g.count;
-    sum += g.count * g.value;
-  }
-  if (count <= 0) return s;
-  s.mean = sum / count;
-  s.p50 = quantile(gaps, 0.5);
-  s.p90 = quantile(gaps, 0.9);
-  s.p99 = quantile(gaps, 0.99);
-  return s;
-}
 
 BatchingLimits limits_of(const ServeSpec& spec, const Instance& instance) {
   BatchingLimits limits;
@@ -61,165 +38,181 @@ BatchingLimits limits_of(const ServeSpec& spec, const Instance& instance) {
   return limits;
 }
 
-/// Output tokens counted at two moments give a rate.
-struct Window {
-  double from_s = 0, to_s = 0;
-  double tokens_at_from = 0, tokens_at_to = 0, done_at_from = 0, done_at_to = 0;
-};
+StepCosts costs_of(DecodeEngine& engine) {
+  return {[&engine](const StepBatch& b) { return engine.step(b); },
+          [&engine](double b, double c, long k) { return engine.run(b, c, k); }};
+}
 
-struct Played {
-  std::vector<Request> requests;
-  std::vector<Served> served;
-  std::vector<Weighted> gaps;
-  Window window;
-  std::size_t cut = 0;  ///< requests of the warm-up
-  StepWork work;
-  double elapsed_s = 0, sequence_seconds = 0, preemptions = 0;
-};
-
-Played play(const Scenario& scenario, Instance& instance, std::vector<Request> requests,
-            double users) {
-  const bool closed = scenario.serve.traffic.kind == Traffic::Kind::closed;
+/// Plays the requests through a ContinuousBatching or Disaggregated engine.
+template <class Engine>
+Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> requests,
+              double users) {
+  const Traffic& traffic = scenario.serve.traffic;
+  const bool closed = traffic.kind == Traffic::Kind::closed;
   const double front = scenario.stack.at("serve_front_s");
   Played out;
   out.requests = std::move(requests);
   const std::size_t n = out.requests.size();
-  DecodeEngine& engine = instance.engine;
-  ContinuousBatching batching(out.requests, limits_of(scenario.serve, instance),
-                              {[&](const StepBatch& b) { return engine.step(b); },
-                               [&](double b, double c, long k) { return engine.run(b, c, k); }});
-  std::size_t sent = 0;
   const auto in_flight = static_cast<std::size_t>(users);
+  std::size_t sent = 0, done = 0;
+  const auto send = [&](double at_s) {
+    engine.arrive(out.requests[sent], at_s + front);
+    ++sent;
+  };
   const std::size_t at_once = closed ? std::min(n, in_flight) : n;
-  for (; sent < at_once; ++sent) batching.arrive(sent, out.requests[sent].arrival_s + front);
+  while (sent < at_once) send(out.requests[sent].arrival_s);
   const std::size_t warm = closed ? in_flight : n / 10;
-  const bool offline = scenario.serve.traffic.kind == Traffic::Kind::offline;
-  out.cut = offline || n < 3 * warm ? 0 : warm;
+  out.cut = traffic.kind == Traffic::Kind::offline || n < 3 * warm ? 0 : warm;
   Window& w = out.window;
-  std::size_t done = 0;
   bool open = out.cut == 0, shut = false;
   while (done < n) {
-    for (const std::size_t i : batching.advance(kNever)) {
-      (void)i;
-      ++done;
-      if (closed && sent < n) batching.arrive(sent++, batching.now() + front);
-    }
-    const auto mark = [&](double& at, double& tokens, double& finished) {
-      at = batching.now();
-      tokens = batching.tokens_out();
-      finished = static_cast<double>(done);
-    };
+    const std::size_t completed = engine.advance().size();
+    done += completed;
+    for (std::size_t i = 0; i < completed && closed && sent < n; ++i) send(engine.now());
     if (!open && done >= out.cut) {
-      mark(w.from_s, w.tokens_at_from, w.done_at_from);
+      w.from_s = engine.now();
+      w.tokens_at_from = engine.tokens_out();
       open = true;
     }
     // The drain begins when no request is left to take the place of one that is done.
-    const bool draining = closed ? sent == n : batching.now() >= out.requests.back().arrival_s;
-    if (open && !shut && out.cut > 0 && draining) {
-      mark(w.to_s, w.tokens_at_to, w.done_at_to);
+    const bool draining =
+        out.cut > 0 && (closed ? sent == n : engine.now() >= out.requests.back().arrival_s);
+    if (!shut && open && (draining || done == n)) {
+      w.to_s = engine.now();
+      w.tokens_at_to = engine.tokens_out();
       shut = true;
     }
-    if (done == n && !shut) mark(w.to_s, w.tokens_at_to, w.done_at_to);
   }
-  out.served = batching.served();
+  out.served = engine.served();
   for (Served& s : out.served) s.arrival_s -= front;
-  out.gaps = batching.gaps();
-  out.work = batching.work();
-  out.elapsed_s = batching.now();
-  out.sequence_seconds = batching.decode_sequence_seconds();
-  out.preemptions = batching.preemptions();
+  out.gaps = engine.gaps();
+  out.elapsed_s = engine.now();
+  out.sequence_seconds = engine.decode_sequence_seconds();
+  out.preemptions = engine.preemptions();
+  out.oversized_prompts = engine.oversized_prompts();
   return out;
 }
 
-/// Latencies and rates of one or more replicas that were played.
-void summarise(const ServeSpec& spec, const std::vector<Played>& played, double replicas,
-               ServeOutcome& out) {
-  std::vector<double> ttft, tpot, e2e;
-  std::vector<Weighted> gaps;
-  double inputs = 0, outputs = 0, inside = 0, elapsed = 0, sequence_seconds = 0, preempted = 0;
-  const double scale = replicas / static_cast<double>(played.size());
-  for (const Played& p : played) {
-    for (std::size_t i = p.cut; i < p.served.size(); ++i) {
-      const Served& s = p.served[i];
-      const double later = p.requests[i].output - 1;
-      const double first = s.first_token_s - s.arrival_s;
-      const double each = later > 0 ? (s.done_s - s.first_token_s) / later : 0.0;
-      ttft.push_back(first);
-      if (later > 0) tpot.push_back(each);
-      e2e.push_back(s.done_s - s.arrival_s);
-      inputs += p.requests[i].input;
-      outputs += p.requests[i].output;
-      inside += (!spec.slo_ttft_s || first <= *spec.slo_ttft_s) &&
-                        (!spec.slo_tpot_s || each <= *spec.slo_tpot_s)
-                    ? 1
-                    : 0;
-    }
-    const Window& w = p.window;
-    const double span = std::max(w.to_s - w.from_s, 1e-12);
-    out.output_per_s += scale * (w.tokens_at_to - w.tokens_at_from) / span;
-    out.work_per_s +=
-        p.work * (1 / std::max(p.elapsed_s, 1e-12) / static_cast<double>(played.size()));
-    gaps.insert(gaps.end(), p.gaps.begin(), p.gaps.end());
-    elapsed += p.elapsed_s;
-    sequence_seconds += p.sequence_seconds;
-    preempted += p.preemptions;
-  }
-  const auto n = static_cast<double>(e2e.size());
-  out.requests_per_s = out.output_per_s / std::max(outputs / n, 1.0);
-  out.input_per_s = out.requests_per_s * inputs / n;
-  out.goodput_per_s = out.requests_per_s * inside / n;
-  out.mean_batch = sequence_seconds / std::max(elapsed, 1e-12);
-  out.ttft = statistic(std::move(ttft));
-  out.tpot = statistic(std::move(tpot));
-  out.e2e = statistic(std::move(e2e));
-  out.itl = gap_statistic(std::move(gaps));
-  out.step_time_s = out.itl.p50.value_or(0);
-  if (preempted > 0) {
-    out.warnings.push_back({"preemption",
-                            fmt::format("{:.0f} times a sequence lost its cache and was computed "
-                                        "again: the KV cache is too small for this load",
-                                        preempted),
-                            "/serve/max_batch_sequences"});
-  }
+Played play(const Scenario& scenario, Instance& instance, std::vector<Request> requests,
+            double users) {
+  ContinuousBatching engine(limits_of(scenario.serve, instance), costs_of(instance.engine));
+  Played out = replay(scenario, engine, std::move(requests), users);
+  out.work = engine.work();
+  return out;
+}
+
+/// Requests of the traffic that falls to one of `shares`.
+std::vector<Request> traffic_requests(const Scenario& scenario, double shares) {
+  const Traffic& traffic = scenario.serve.traffic;
+  if (traffic.kind == Traffic::Kind::trace) return read_trace(traffic.file);
+  const double all = traffic.requests > 0 ? traffic.requests : kDefaultRequests;
+  const double count = std::max(1.0, std::round(all / shares));
+  return draw_requests(scenario.serve, static_cast<std::size_t>(count), scenario.seed);
+}
+
+double users_of(const Traffic& traffic, double shares) {
+  if (traffic.kind != Traffic::Kind::closed) return 0;
+  return std::max(1.0, std::round(traffic.concurrency / shares));
 }
 
 /// Round robin over the replicas.
 std::vector<std::vector<Request>> deal(const std::vector<Request>& requests, std::size_t replicas) {
-  std::vector<std::vector<Request>> hands(replicas);
-  for (std::size_t i = 0; i < requests.size(); ++i) hands[i % replicas].push_back(requests[i]);
-  std::erase_if(hands, [](const auto& hand) { return hand.empty(); });
+  std::vector<std::vector<Request>> hands(std::min(replicas, requests.size()));
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    hands[i % hands.size()].push_back(requests[i]);
+  }
   return hands;
+}
+
+double mean(const std::vector<double>& values) {
+  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+  return values.empty() ? 0.0 : sum / static_cast<double>(values.size());
+}
+
+Warning warm_up(std::size_t cut, std::string_view of) {
+  return {"warm_up",
+          cut > 0 ? fmt::format("the first {} requests of {} are cut off as warm-up, the drain at "
+                                "the end is left out of the rates",
+                                cut, of)
+                  : "nothing is cut off as warm-up: the run is offline or shorter than three waves",
+          "/serve/traffic"};
 }
 
 }  // namespace
 
 ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance) {
   const ServeSpec& spec = scenario.serve;
-  const Traffic& traffic = spec.traffic;
   ServeOutcome out;
   std::vector<Played> played;
-  if (traffic.kind == Traffic::Kind::trace) {
+  if (spec.traffic.kind == Traffic::Kind::trace) {
     const auto replicas = static_cast<std::size_t>(spec.instances);
-    for (auto& hand : deal(read_trace(traffic.file), replicas)) {
+    for (auto& hand : deal(traffic_requests(scenario, 1), replicas)) {
       played.push_back(play(scenario, instance, std::move(hand), 0));
     }
   } else {
-    const double users = std::max(1.0, std::round(traffic.concurrency / spec.instances));
-    double count = traffic.requests > 0 ? traffic.requests : kDefaultRequests;
-    count = std::max(1.0, std::round(count / spec.instances));
-    played.push_back(play(scenario, instance,
-                          draw_requests(spec, static_cast<std::size_t>(count), scenario.seed),
-                          users));
+    played.push_back(play(scenario, instance, traffic_requests(scenario, spec.instances),
+                          users_of(spec.traffic, spec.instances)));
   }
   summarise(spec, played, spec.instances, out);
-  const std::size_t cut = played.front().cut;
-  out.warnings.push_back(
-      {"warm_up",
-       cut > 0 ? fmt::format("the first {} requests of each instance are cut off as warm-up, the "
-                             "drain at the end is left out of the rates",
-                             cut)
-               : "nothing is cut off as warm-up: the run is offline or shorter than three waves",
-       "/serve/traffic"});
+  out.warnings.push_back(warm_up(played.front().cut, "each instance"));
+  return out;
+}
+
+ServeOutcome simulate_disaggregated(const Scenario& scenario, Instance& prefill, Instance& decode) {
+  const ServeSpec& spec = scenario.serve;
+  const auto pool = [&](const Pool& from, Instance& instance) -> EnginePool {
+    return {static_cast<std::size_t>(from.instances), limits_of(spec, instance),
+            costs_of(instance.engine)};
+  };
+  Disaggregated engine(
+      pool(*spec.prefill, prefill), pool(*spec.decode, decode),
+      {.s_per_token = kv_transfer_time(scenario, prefill, 1),
+       .channels = static_cast<std::size_t>(prefill.engine.model().data_ranks())});
+  Played played =
+      replay(scenario, engine, traffic_requests(scenario, 1), users_of(spec.traffic, 1));
+  played.instances = spec.decode->instances;
+  played.work = engine.decode_work();
+  ServeOutcome out;
+  out.prefill_work_per_s =
+      engine.prefill_work() * (1 / std::max(played.elapsed_s, 1e-12) / spec.prefill->instances);
+  const std::size_t cut = played.cut;
+  std::vector<Played> all;
+  all.push_back(std::move(played));
+  summarise(spec, all, 1, out);
+  set_pools(spec, out);
+  out.breakdown.push_back({"kv_transfer_s", mean(engine.transfers()), "s", {}, {}});
+  out.warnings.push_back(warm_up(cut, "the deployment"));
+  return out;
+}
+
+ServeOutcome simulate_static(const Scenario& scenario, Instance& instance) {
+  const ServeSpec& spec = scenario.serve;
+  const double front = scenario.stack.at("serve_front_s");
+  const auto batch = static_cast<std::size_t>(std::max(1.0, std::round(spec.traffic.batch)));
+  ServeOutcome out;
+  std::vector<Played> played;
+  double decode_s = 0, sequence_seconds = 0;
+  for (auto& hand : deal(draw_requests(spec, batch, scenario.seed),
+                         static_cast<std::size_t>(spec.instances))) {
+    FixedBatch run = play_fixed_batch(hand, limits_of(spec, instance), costs_of(instance.engine));
+    Played p;
+    for (const Request& r : hand) p.window.tokens_at_to += r.output;
+    for (Served& s : run.served) s.arrival_s = -front;
+    p.requests = std::move(hand);
+    p.served = std::move(run.served);
+    p.gaps = std::move(run.gaps);
+    p.work = run.work;
+    p.window.to_s = p.elapsed_s = front + run.end_s;
+    p.oversized_prompts = run.oversized_prompts;
+    decode_s += run.decode_s;
+    sequence_seconds += run.sequence_seconds;
+    played.push_back(std::move(p));
+  }
+  const auto busy = static_cast<double>(played.size());
+  summarise(spec, played, busy, out);
+  out.work_per_s = out.work_per_s * (busy / spec.instances);
+  // While it decodes; prompts are no part of the batch that a step serves.
+  out.mean_batch = decode_s > 0 ? sequence_seconds / decode_s : static_cast<double>(batch) / busy;
   return out;
 }
 

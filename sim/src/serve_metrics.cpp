@@ -123,7 +123,9 @@ void put_memory(const Scenario& scenario, const ServeOutcome& out, const ServeMe
   // A fixed batch is held whether it fits or not, to its last token; a scheduler holds what fits.
   const bool fixed = scenario.serve.traffic.kind == Traffic::Kind::static_batch;
   const double last = len.input + len.output;
-  const double wanted = out.mean_batch * (fixed ? last : len.context());
+  const double batch =
+      fixed ? scenario.serve.traffic.batch / scenario.serve.instances : out.mean_batch;
+  const double wanted = batch * (fixed ? last : len.context());
   const double held = fixed ? wanted : std::min(memory.kv_capacity_tokens, wanted);
   m.set("kv_capacity_tokens", memory.kv_capacity_tokens);
   m.set("kv_bytes_per_token", memory.kv_bytes_per_token);
@@ -139,7 +141,7 @@ void put_memory(const Scenario& scenario, const ServeOutcome& out, const ServeMe
       fmt::format(
           "the fixed batch of {:.0f} sequences an instance needs {:.1f} GB at its last token, "
           "{:.1f} GB can be used",
-          out.mean_batch, peak.raw() / 1e9, memory.capacity.raw() / 1e9),
+          batch, peak.raw() / 1e9, memory.capacity.raw() / 1e9),
       most >= 1 ? fmt::format("a batch of {:.0f} an instance fits", most) : ""};
 }
 

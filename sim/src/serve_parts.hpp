@@ -34,11 +34,9 @@ struct ServeOutcome {
   double mean_batch = 0;  ///< sequences decoding in one instance
   Statistic ttft, tpot, itl, e2e;
   StepWork work_per_s;  ///< time_s: busy fraction
-  // disaggregated: accelerators of the pools and the rates each could sustain or does
+  // disaggregated
   double prefill_accelerators = 0, decode_accelerators = 0;
   StepWork prefill_work_per_s;
-  /// Rate of the pool when it has enough to do.
-  double prefill_capacity_input_per_s = 0, decode_capacity_output_per_s = 0;
   double step_time_s = 0;
   std::vector<Warning> warnings;
   std::vector<Breakdown> breakdown;
@@ -56,9 +54,16 @@ struct Instance {
 [[nodiscard]] double sequence_limit(const ServeSpec& spec, const ServeMemory& memory,
                                     const MeanLengths& lengths);
 
-/// Time in which a sequence's cache crosses from a prefill to a decode instance.
-[[nodiscard]] double kv_transfer_time(const Scenario& scenario, const ServeMemory& memory,
-                                      double tokens, double ranks);
+/// Time in which the cache of so many tokens of a sequence crosses from a prefill to a decode
+/// instance: the ranks that hold it send at once, each over its own scale-out port.
+[[nodiscard]] double kv_transfer_time(const Scenario& scenario, const Instance& prefill,
+                                      double tokens);
+
+/// The accelerators of the two pools.
+void set_pools(const ServeSpec& spec, ServeOutcome& out);
+
+/// A prompt longer than the step budget was run whole (no chunked prefill).
+[[nodiscard]] Warning oversized_warning(const ServeSpec& spec, double prompts);
 
 [[nodiscard]] ServeOutcome estimate_static(const Scenario& scenario, Instance& instance);
 /// Closed, offline, Poisson and gamma traffic in closed form.
@@ -66,8 +71,11 @@ struct Instance {
 [[nodiscard]] ServeOutcome estimate_disaggregated(const Scenario& scenario, Instance& prefill,
                                                   Instance& decode);
 
-/// The same traffic, and traces, request by request.
+/// The same request by request, and traces.
+[[nodiscard]] ServeOutcome simulate_static(const Scenario& scenario, Instance& instance);
 [[nodiscard]] ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance);
+[[nodiscard]] ServeOutcome simulate_disaggregated(const Scenario& scenario, Instance& prefill,
+                                                  Instance& decode);
 
 void write_serve_metrics(const Scenario& scenario, const ServeOutcome& outcome,
                          const ServeMemory& memory, double gain, double activity_scale,

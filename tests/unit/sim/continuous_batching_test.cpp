@@ -4,14 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 using namespace jevons::sim;
 
 namespace {
-
-constexpr double kNever = std::numeric_limits<double>::infinity();
 
 /// A step that costs 1 ms, 0.1 ms a sequence, 1 us a key, 10 us a prompt token.
 StepWork affine(const StepBatch& b) {
@@ -32,27 +29,38 @@ StepCosts costs() {
 struct Run {
   std::vector<Served> served;
   double end_s = 0, tokens = 0, prompts = 0, peak = 0, sequence_seconds = 0, preemptions = 0;
+  double oversized = 0, gaps = 0, gap_s = 0;
 };
 
 /// Plays all requests; a closed loop of `users` when positive, else by their arrival times.
 Run run(const std::vector<Request>& requests, BatchingLimits limits, std::size_t users) {
-  ContinuousBatching engine(requests, limits, costs());
+  ContinuousBatching engine(limits, costs());
   std::size_t sent = 0, done = 0;
   const std::size_t first = users > 0 ? std::min(users, requests.size()) : requests.size();
-  for (; sent < first; ++sent) engine.arrive(sent, users > 0 ? 0.0 : requests[sent].arrival_s);
+  for (; sent < first; ++sent) {
+    engine.arrive(requests[sent], users > 0 ? 0.0 : requests[sent].arrival_s);
+  }
   while (done < requests.size()) {
-    for (std::size_t i = 0, n = engine.advance(kNever).size(); i < n; ++i) {
+    for (std::size_t i = 0, n = engine.advance().size(); i < n; ++i) {
       ++done;
-      if (sent < requests.size()) engine.arrive(sent++, engine.now());
+      if (sent < requests.size()) engine.arrive(requests[sent++], engine.now());
     }
   }
-  return {engine.served(),
-          engine.now(),
-          engine.tokens_out(),
-          engine.prompt_tokens(),
-          engine.peak_cache_tokens(),
-          engine.decode_sequence_seconds(),
-          engine.preemptions()};
+  double gaps = 0, gap_s = 0;
+  for (const Weighted& g : engine.gaps()) {
+    gaps += g.count;
+    gap_s += g.count * g.value;
+  }
+  return {.served = engine.served(),
+          .end_s = engine.now(),
+          .tokens = engine.tokens_out(),
+          .prompts = engine.prompt_tokens(),
+          .peak = engine.peak_cache_tokens(),
+          .sequence_seconds = engine.decode_sequence_seconds(),
+          .preemptions = engine.preemptions(),
+          .oversized = engine.oversized_prompts(),
+          .gaps = gaps,
+          .gap_s = gap_s};
 }
 
 std::vector<Request> drawn(std::size_t count, double rate, double mean_output = 80) {
@@ -82,9 +90,13 @@ TEST_CASE("continuous batching: one request costs its prompt step and output −
 }
 
 TEST_CASE("continuous batching: jumps over equal steps end where single steps do") {
-  for (const double rate : {0.0, 20.0}) {
+  for (const auto& [rate, chunked] :
+       {std::pair{0.0, true}, {20.0, true}, {60.0, true}, {0.0, false}, {20.0, false}}) {
     const std::vector<Request> requests = drawn(300, rate);
-    BatchingLimits limits{.sequences = 16, .step_tokens = 256, .cache_tokens = 6000};
+    BatchingLimits limits{.sequences = 16,
+                          .step_tokens = 256,
+                          .cache_tokens = 6000,
+                          .chunked_prefill = chunked};
     const Run jumped = run(requests, limits, rate > 0 ? 0 : 16);
     limits.jump = false;
     const Run stepped = run(requests, limits, rate > 0 ? 0 : 16);
@@ -139,8 +151,47 @@ TEST_CASE("continuous batching: users are throughput times time in the system") 
 TEST_CASE("continuous batching: a prompt longer than the budget is cut into chunks") {
   const std::vector<Request> one{{.input = 1000, .output = 1}};
   CHECK(run(one, {.step_tokens = 256}, 1).served[0].done_s == doctest::Approx(4e-3 + 1000e-5));
-  CHECK(run(one, {.step_tokens = 256, .chunked_prefill = false}, 1).served[0].done_s ==
-        doctest::Approx(1e-3 + 1000e-5));
+  const Run whole = run(one, {.step_tokens = 256, .chunked_prefill = false}, 1);
+  CHECK(whole.served[0].done_s == doctest::Approx(1e-3 + 1000e-5));
+  CHECK(whole.oversized == 1);
+}
+
+TEST_CASE("continuous batching: without chunks prompts run whole and alone while decoding waits") {
+  // The first decodes when the others arrive: two share a step of 600, the third does not fit.
+  const std::vector<Request> four{{.arrival_s = 0, .input = 100, .output = 50},
+                                  {.arrival_s = 4e-3, .input = 300, .output = 1},
+                                  {.arrival_s = 4e-3, .input = 300, .output = 1},
+                                  {.arrival_s = 4e-3, .input = 300, .output = 1}};
+  const Run r = run(four, {.step_tokens = 600, .chunked_prefill = false}, 0);
+  double start = 2e-3;
+  for (int i = 0; start < 4e-3; ++i) start += 1e-3 + 1e-4 + 1e-6 * (100 + i);
+  CHECK(r.served[1].done_s == doctest::Approx(start + 1e-3 + 600e-5));
+  CHECK(r.served[2].done_s == r.served[1].done_s);
+  CHECK(r.served[3].done_s == doctest::Approx(r.served[1].done_s + 1e-3 + 300e-5));
+  double decode = 0;
+  for (int i = 0; i < 49; ++i) decode += 1e-3 + 1e-4 + 1e-6 * (100 + i);
+  CHECK(r.served[0].done_s == doctest::Approx(2e-3 + decode + 2e-3 + 900e-5));
+}
+
+TEST_CASE("continuous batching: the gaps of all sequences add up to their lives after the first token") {
+  for (const bool chunked : {true, false}) {
+    const std::vector<Request> requests = drawn(300, 20);
+    for (const double cache : {0.0, 6000.0}) {
+      const Run r = run(requests,
+                        {.sequences = 32,
+                         .step_tokens = 512,
+                         .cache_tokens = cache,
+                         .chunked_prefill = chunked},
+                        0);
+      double later = 0, life = 0;
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        later += requests[i].output - 1;
+        life += r.served[i].done_s - r.served[i].first_token_s;
+      }
+      CHECK(r.gaps == doctest::Approx(later));
+      CHECK(r.gap_s == doctest::Approx(life).epsilon(cache > 0 ? 0.01 : 1e-9));
+    }
+  }
 }
 
 TEST_CASE("continuous batching: cached prefixes are not computed but fill the cache") {

@@ -1,12 +1,14 @@
 // One serving engine played step by step: continuous batching at event level.
 //
 // A step serves every decoding sequence and, within the token budget, chunks of waiting prompts in
-// order of arrival. Identical decode steps between two scheduling events (an arrival, a completion,
-// a full cache) are one jump: their time is summed in closed form over the cells of the step model,
-// in which it is linear in context. A prompt is let in when a sequence slot and cache for prompt
-// and first token are free; when decoding outgrows the cache the sequence that joined last is
-// preempted and its tokens are computed again. A request's first token comes with the step that
-// ends its prompt. Costs are injected, so that tests can play with any.
+// order of arrival. Identical decode steps between two scheduling events (an arrival that can be
+// let in, a completion, a full cache) are one jump: their time is summed in closed form over the
+// cells of the step model, in which it is linear in context. A prompt is let in when a sequence
+// slot and cache for prompt and first token are free; when decoding outgrows the cache the sequence
+// that joined last is preempted and its tokens are computed again. A request's first token comes
+// with the step that ends its prompt. Without chunked prefill prompts run whole and alone: as many
+// as the budget holds, or one that is longer than it, while decoding waits (the scheduling of
+// engines before chunking: prompts first). Costs are injected, so that tests can play with any.
 #pragma once
 
 #include "jevons/sim/requests.hpp"
@@ -21,6 +23,9 @@
 
 namespace jevons::sim {
 
+/// What an engine does with a request: all of it, or its part in a disaggregated deployment.
+enum class EngineRole { whole, prefill, decode };
+
 struct BatchingLimits {
   double sequences = 256;
   double step_tokens = 8192;
@@ -29,6 +34,7 @@ struct BatchingLimits {
   double tokens_per_step = 1;  ///< a sequence gains in one step (speculation)
   double query_tokens = 1;     ///< of the step budget a decoding sequence takes
   bool jump = true;            ///< false: one step at a time (test)
+  EngineRole role = EngineRole::whole;
 };
 
 struct StepCosts {
@@ -45,36 +51,36 @@ struct Served {
 
 class ContinuousBatching {
  public:
-  ContinuousBatching(std::span<const Request> requests, BatchingLimits limits, StepCosts costs);
+  ContinuousBatching(BatchingLimits limits, StepCosts costs);
 
-  /// Request `index` arrives at `at_s`; calls must be in order of time.
-  void arrive(std::size_t index, double at_s);
-  /// No work waits or runs.
-  [[nodiscard]] bool idle() const;
-  /// Plays the next step, or jump, not past `horizon_s` unless a step is under way. Returns the
-  /// requests completed in it; idle engines move to their next arrival first.
-  std::span<const std::size_t> advance(double horizon_s);
+  /// A request arrives at `at_s`, not before now(); its number counts from 0. In the role of a
+  /// decode engine its prompt's cache arrives, and its first token came out at `token_s`.
+  std::size_t arrive(const Request& request, double at_s, double token_s = 0);
+  /// When the step or jump under way ends, or an idle engine gets work; infinite without any.
+  [[nodiscard]] double next_s();
+  /// Plays to next_s(). Returns the requests completed then.
+  std::span<const std::size_t> advance();
   [[nodiscard]] double now() const { return now_; }
-  /// When the next thing can happen.
-  [[nodiscard]] double next_s() const;
 
   [[nodiscard]] const std::vector<Served>& served() const { return served_; }
   /// Gaps between the tokens of a sequence; those of a jump count with their mean.
   [[nodiscard]] const std::vector<Weighted>& gaps() const { return gaps_; }
   [[nodiscard]] const StepWork& work() const { return work_; }
   [[nodiscard]] double decode_sequence_seconds() const { return sequence_seconds_; }
-  [[nodiscard]] double busy_s() const { return work_.time_s; }
   [[nodiscard]] double peak_cache_tokens() const { return peak_cache_; }
   [[nodiscard]] double tokens_out() const { return tokens_out_; }
   [[nodiscard]] double prompt_tokens() const { return prompt_tokens_; }
   [[nodiscard]] double preemptions() const { return preemptions_; }
+  /// Prompts longer than the step budget that ran whole, without chunking.
+  [[nodiscard]] double oversized_prompts() const { return oversized_; }
 
  private:
   struct State {
-    double prompt = 0;      ///< tokens to have in the cache before decoding
-    double done = 0;        ///< of those computed or cached
-    double left = 0;        ///< output tokens still to come
-    long finish_step = -1;  ///< of the step counter; -1: not decoding
+    double prompt = 0;       ///< tokens to have in the cache before decoding
+    double done = 0;         ///< of those computed or cached
+    double left = 0;         ///< output tokens still to come
+    double token_s = 0;      ///< of its last token, when it does not decode
+    long finish_step = -1;   ///< of the step counter; -1: not decoding
     long joined_step = 0;
   };
   struct Finish {
@@ -87,39 +93,52 @@ class ContinuousBatching {
   struct Chunk {
     double tokens = 0, sequences = 0, position = 0;
   };
+  /// The step or jump under way.
+  struct Plan {
+    double end_s = 0;
+    long steps = 0;  ///< of decoding; none while prompts run alone
+    Chunk chunk{};
+    StepWork work{};
+  };
 
+  void plan();
   void take_arrivals();
   [[nodiscard]] Chunk schedule_prompts();
-  void mixed_step(const Chunk& chunk);
-  void decode_jump(double horizon_s);
-  [[nodiscard]] long steps_until(double limit_s, long most);
+  [[nodiscard]] Chunk chunks_within(double budget);
+  [[nodiscard]] bool fits(std::size_t index) const;
+  [[nodiscard]] bool arrivals_matter() const;
+  void plan_decode();
+  [[nodiscard]] long most_steps();
+  void cut_jump(double limit_s);
   void finish_decoding();
   void finish_prompts();
   void preempt_last();
+  void preempt_overflow();
   void count_gaps(double time_s, long steps);
-  [[nodiscard]] bool admit(std::size_t index);
   void join(std::size_t index);
   void complete(std::size_t index);
   [[nodiscard]] double context_of(std::size_t index) const;
 
-  std::span<const Request> requests_;
   BatchingLimits limits_;
   StepCosts costs_;
   std::vector<State> states_;
   std::vector<Served> served_;
-  std::deque<std::pair<double, std::size_t>> arrivals_;
-  std::deque<std::size_t> waiting_;     ///< not admitted
-  std::deque<std::size_t> prefilling_;  ///< admitted, in order
+  std::deque<std::pair<double, std::size_t>> arrivals_;  ///< still to come, in order of time
+  std::deque<std::size_t> waiting_;                      ///< not admitted
+  std::deque<std::size_t> prefilling_;                   ///< admitted, in order
   std::priority_queue<Finish, std::vector<Finish>, std::greater<>> finishing_;
   std::vector<std::size_t> joined_;  ///< decoding, in order of joining; stale entries are skipped
   std::vector<std::size_t> completed_;
   std::vector<Weighted> gaps_;
+  std::vector<Weighted> late_;  ///< decoding sequences that waited for their step, since when
+  Plan plan_;
+  bool planned_ = false;
   double now_ = 0;
   long step_ = 0;
   double decoding_ = 0, contexts_ = 0;  ///< sequences and the sum of their keys
   double reserved_ = 0;                 ///< cache tokens of prompts being computed
   double peak_cache_ = 0, sequence_seconds_ = 0, tokens_out_ = 0, prompt_tokens_ = 0;
-  double preemptions_ = 0;
+  double preemptions_ = 0, oversized_ = 0;
   StepWork work_;
 };
 

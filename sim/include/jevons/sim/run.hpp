@@ -6,9 +6,8 @@
 
 namespace jevons::sim {
 
-/// How closely to look. `automatic` is the answer a person reads: events, but closed forms for
-/// fixed batches and disaggregated pools, of which no events are played yet, and for closed loops,
-/// where the closed form is nearer to measured times to first token (its run starts cold, as
+/// How closely to look. `automatic` is the answer a person reads: events, but the closed form for
+/// closed loops, where it is nearer to measured times to first token (its run starts cold, as
 /// benchmark harnesses do).
 enum class Resolution { automatic, analytic, event };
 

@@ -80,6 +80,8 @@ Cluster make_cluster(Accelerator accelerator, long count, const ClusterOverrides
   apply(accelerator, "scale_out_bytes_per_s", overrides.scale_out_bytes_per_s);
   apply(accelerator, "scale_up_bytes_per_s", overrides.scale_up_bytes_per_s);
   apply(accelerator, "memory_bytes", overrides.memory_bytes);
+  // What the driver of the shipped part reports says nothing about another size.
+  if (overrides.memory_bytes) accelerator.figures.erase("driver_reported_memory_bytes");
   apply(accelerator, "memory_bandwidth_bytes_per_s", overrides.memory_bytes_per_s);
   apply(accelerator, "compute_units", overrides.compute_units);
   cluster.accelerator = std::move(accelerator);

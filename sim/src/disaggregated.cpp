@@ -83,29 +83,37 @@ std::span<const std::size_t> Disaggregated::advance() {
   } else {
     advance_decode(d);
   }
+  refresh();
   return completed_;
 }
 
-void Disaggregated::send(Member& to, std::size_t index, const Request& request, double at_s,
-                         double token_s) {
-  to.engine.arrive(request, at_s, token_s);
+/// Engines plan on when asked: after all that comes at the same moment has been handed to them.
+void Disaggregated::refresh() {
+  for (Member* member : touched_) member->next_s = member->engine.next_s();
+  touched_.clear();
+}
+
+void Disaggregated::send(Member& to, std::size_t index, double at_s, double token_s) {
+  to.engine.arrive(requests_[index], at_s, token_s);
   to.requests.push_back(index);
-  to.next_s = to.engine.next_s();
+  touched_.push_back(&to);
 }
 
 void Disaggregated::dispatch() {
-  const std::size_t index = arrivals_.front();
-  arrivals_.pop_front();
-  now_ = std::max(now_, served_[index].arrival_s);
-  const Request& request = requests_[index];
-  Member& to = prefill_[least_loaded(prefill_)];
-  to.load += request.input - request.cached;
-  send(to, index, request, now_, 0);
+  now_ = std::max(now_, served_[arrivals_.front()].arrival_s);
+  while (!arrivals_.empty() && served_[arrivals_.front()].arrival_s <= now_) {
+    const std::size_t index = arrivals_.front();
+    arrivals_.pop_front();
+    Member& to = prefill_[least_loaded(prefill_)];
+    to.load += requests_[index].input - requests_[index].cached;
+    send(to, index, now_, 0);
+  }
 }
 
 void Disaggregated::advance_prefill(std::size_t instance) {
   Member& member = prefill_[instance];
   now_ = member.next_s;
+  touched_.push_back(&member);
   for (const std::size_t local : member.engine.advance()) {
     const std::size_t index = member.requests[local];
     member.load -= requests_[index].input - requests_[index].cached;
@@ -117,7 +125,6 @@ void Disaggregated::advance_prefill(std::size_t instance) {
       complete(index);
     }
   }
-  member.next_s = member.engine.next_s();
 }
 
 void Disaggregated::hand_over(std::size_t instance, std::size_t index) {
@@ -129,12 +136,13 @@ void Disaggregated::hand_over(std::size_t instance, std::size_t index) {
   transfers_.push_back(end - now_);
   Member& to = decode_[least_loaded(decode_)];
   to.load += 1;
-  send(to, index, requests_[index], end, now_);
+  send(to, index, end, now_);
 }
 
 void Disaggregated::advance_decode(std::size_t instance) {
   Member& member = decode_[instance];
   now_ = member.next_s;
+  touched_.push_back(&member);
   for (const std::size_t local : member.engine.advance()) {
     const std::size_t index = member.requests[local];
     member.load -= 1;
@@ -142,7 +150,6 @@ void Disaggregated::advance_decode(std::size_t instance) {
     tokens_out_ += requests_[index].output - 1;
     complete(index);
   }
-  member.next_s = member.engine.next_s();
 }
 
 void Disaggregated::complete(std::size_t index) {

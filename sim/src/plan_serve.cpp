@@ -3,6 +3,8 @@
 #include "jevons/core/error.hpp"
 #include "jevons/sim/run.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -50,19 +52,29 @@ double number_or(const Metrics& metrics, std::string_view name, double fallback)
   return metrics.number(name).value_or(fallback);
 }
 
-/// Why the plan misses the SLO, or empty.
-std::string slo_miss(const ServeSpec& spec, const ServePlan& plan) {
-  const auto miss = [](const char* what, double have, double limit) {
-    return std::string(what) + " " + std::to_string(have * 1e3) + " ms exceeds " +
-           std::to_string(limit * 1e3) + " ms";
+std::string join(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : " and ") + part;
+  return text;
+}
+
+/// Every limit that the plan misses, in words.
+std::vector<std::string> misses(const PlanServeRequest& request, const ServePlan& plan) {
+  const ServeSpec& spec = request.base.serve;
+  std::vector<std::string> out;
+  const auto slower = [&](const char* what, double have, const std::optional<double>& limit) {
+    if (limit && have > *limit) {
+      out.push_back(
+          fmt::format("{} {:.4g} ms exceeds {:.4g} ms", what, have * 1e3, *limit * 1e3));
+    }
   };
-  if (spec.slo_tpot_s && plan.tpot_s > *spec.slo_tpot_s) {
-    return miss("TPOT", plan.tpot_s, *spec.slo_tpot_s);
+  slower("TPOT", plan.tpot_s, spec.slo_tpot_s);
+  slower("TTFT", plan.ttft_s, spec.slo_ttft_s);
+  if (!plan.within_budget) {
+    out.push_back(fmt::format("the load needs {} accelerators, {} are allowed", plan.accelerators,
+                              request.max_accelerators));
   }
-  if (spec.slo_ttft_s && plan.ttft_s > *spec.slo_ttft_s) {
-    return miss("TTFT", plan.ttft_s, *spec.slo_ttft_s);
-  }
-  return {};
+  return out;
 }
 
 void scale_to_demand(const PlanServeRequest& request, ServePlan& plan) {
@@ -72,11 +84,8 @@ void scale_to_demand(const PlanServeRequest& request, ServePlan& plan) {
     plan.instances = std::ceil(*request.demand.users / plan.concurrency);
   }
   plan.accelerators = static_cast<long>(plan.instances) * plan.accelerators_per_instance;
-  if (request.max_accelerators > 0 && plan.accelerators > request.max_accelerators) {
-    plan.within_budget = false;
-    plan.why_not = "needs " + std::to_string(plan.accelerators) + " accelerators, " +
-                   std::to_string(request.max_accelerators) + " allowed";
-  }
+  plan.within_budget =
+      request.max_accelerators <= 0 || plan.accelerators <= request.max_accelerators;
 }
 
 void evaluate(const PlanServeRequest& request, ServePlan& plan) {
@@ -94,7 +103,6 @@ void evaluate(const PlanServeRequest& request, ServePlan& plan) {
     plan.why_not = result.infeasible ? result.infeasible->reason : "does not fit in memory";
     return;
   }
-  plan.accelerators = plan.accelerators_per_instance;
   const double nan = std::numeric_limits<double>::quiet_NaN();
   plan.ttft_s = number_or(m, "ttft_p50_s", number_or(m, "ttft_mean_s", nan));
   plan.tpot_s = number_or(m, "tpot_p50_s", number_or(m, "tpot_mean_s", nan));
@@ -104,9 +112,11 @@ void evaluate(const PlanServeRequest& request, ServePlan& plan) {
   plan.requests_per_s = number_or(m, "requests_per_s", nan);
   plan.tokens_per_joule = number_or(m, "output_tokens_per_s_per_w", 0.0);
   plan.usd_per_mtok_output = m.number("usd_per_mtok_output");
-  plan.why_not = slo_miss(request.base.serve, plan);
-  plan.meets_slo = plan.why_not.empty();
-  if (plan.meets_slo) scale_to_demand(request, plan);
+  scale_to_demand(request, plan);
+  plan.why_not = join(misses(request, plan));
+  const ServeSpec& spec = request.base.serve;
+  plan.meets_slo = (!spec.slo_tpot_s || plan.tpot_s <= *spec.slo_tpot_s) &&
+                   (!spec.slo_ttft_s || plan.ttft_s <= *spec.slo_ttft_s);
 }
 
 /// Smaller is better; ties fall to the next key.
@@ -126,10 +136,13 @@ bool better(Objective objective, const ServePlan& a, const ServePlan& b) {
   return a.tokens_per_s_per_user > b.tokens_per_s_per_user;
 }
 
+long instance_limit(const PlanServeRequest& request) {
+  return request.max_accelerators_per_instance > 0 ? request.max_accelerators_per_instance
+                                                   : request.base.cluster.count;
+}
+
 std::vector<ServePlan> candidates(const PlanServeRequest& request) {
-  const long limit = request.max_accelerators_per_instance > 0
-                         ? request.max_accelerators_per_instance
-                         : request.base.cluster.count;
+  const long limit = instance_limit(request);
   std::vector<Precision> precisions = request.precisions;
   if (precisions.empty()) precisions.push_back(request.base.precision);
   std::vector<ServePlan> result;
@@ -175,46 +188,83 @@ void parallel_for(std::size_t count, unsigned threads, const Function& fn) {
   }
 }
 
-/// What stopped the plan that came nearest: the smallest excess over the SLO, else the budget, else
-/// memory.
+/// How far beyond a limit: the logarithm of the ratio.
+double excess(double have, double limit) {
+  return std::max(0.0, std::log(have / limit));
+}
+
+/// A limit of three digits that `seconds` keeps.
+std::string limit_text(double seconds) {
+  const double digit = std::pow(10.0, std::floor(std::log10(seconds * 1e3)) - 2);
+  return fmt::format("{:.4g} ms", std::ceil(seconds * 1e3 / digit) * digit);
+}
+
+std::string layout_text(const ServePlan& plan) {
+  return fmt::format("tp {}, pp {}, ep {}{} on {} accelerators", plan.parallelism.tp,
+                     plan.parallelism.pp, plan.parallelism.ep,
+                     plan.attention_dp ? ", data-parallel attention" : "",
+                     plan.accelerators_per_instance);
+}
+
+/// The smallest larger instance in which the model fits.
+std::string larger_instance(const PlanServeRequest& request, long limit) {
+  constexpr long kMostTimes = 64;
+  for (long chips = 2 * limit; chips <= kMostTimes * limit; chips *= 2) {
+    for (ServePlan plan :
+         serve_layouts(request.base.model, request.base.cluster.scale_up_domain, chips)) {
+      plan.precision = request.precisions.empty() ? request.base.precision : request.precisions[0];
+      plan.concurrency = plan.attention_dp ? static_cast<double>(chips) : 1.0;
+      evaluate(request, plan);
+      if (plan.fits) return "it fits with " + layout_text(plan) + " per instance";
+    }
+  }
+  return {};
+}
+
+Infeasible nothing_fits(const PlanServeRequest& request, const std::vector<ServePlan>& plans,
+                        long limit) {
+  const std::string reason =
+      plans.empty() ? "no layout divides the model's heads and experts"
+                    : fmt::format("no layout of up to {} accelerators an instance fits: {}", limit,
+                                  plans.back().why_not);
+  const std::string larger = larger_instance(request, limit);
+  return {reason, larger.empty() ? "weights of fewer bits, or accelerators with more memory"
+                                 : larger + "; or weights of fewer bits"};
+}
+
+/// What stopped the plan that came nearest, by the sum of its excesses, and what would let it pass.
 Infeasible nearest_miss(const PlanServeRequest& request, const std::vector<ServePlan>& plans) {
   const ServeSpec& spec = request.base.serve;
   const ServePlan* best = nullptr;
-  double best_excess = std::numeric_limits<double>::infinity();
+  double least = std::numeric_limits<double>::infinity();
   for (const ServePlan& plan : plans) {
     if (!plan.fits) continue;
-    double excess = plan.within_budget ? 0.0 : 0.5;
-    if (spec.slo_tpot_s) excess += std::max(0.0, std::log(plan.tpot_s / *spec.slo_tpot_s));
-    if (spec.slo_ttft_s) excess += std::max(0.0, std::log(plan.ttft_s / *spec.slo_ttft_s));
-    if (excess < best_excess) {
-      best_excess = excess;
+    double sum = 0;
+    if (spec.slo_tpot_s) sum += excess(plan.tpot_s, *spec.slo_tpot_s);
+    if (spec.slo_ttft_s) sum += excess(plan.ttft_s, *spec.slo_ttft_s);
+    if (request.max_accelerators > 0) {
+      sum += excess(static_cast<double>(plan.accelerators),
+                    static_cast<double>(request.max_accelerators));
+    }
+    if (sum < least) {
+      least = sum;
       best = &plan;
     }
   }
-  if (best == nullptr) {
-    const std::string reason =
-        plans.empty() ? "no layout divides the model's heads and experts" : plans.back().why_not;
-    return {"no layout fits: " + reason,
-            "allow more accelerators per instance, or weights of fewer bits"};
+  if (best == nullptr) return nothing_fits(request, plans, instance_limit(request));
+  std::vector<std::string> changes;
+  if (spec.slo_tpot_s && best->tpot_s > *spec.slo_tpot_s) {
+    changes.push_back("a TPOT limit of " + limit_text(best->tpot_s));
   }
-  std::string change;
+  if (spec.slo_ttft_s && best->ttft_s > *spec.slo_ttft_s) {
+    changes.push_back("a TTFT limit of " + limit_text(best->ttft_s));
+  }
   if (!best->within_budget) {
-    change = "allow " + std::to_string(best->accelerators) + " accelerators";
-  } else {
-    if (spec.slo_tpot_s && best->tpot_s > *spec.slo_tpot_s) {
-      change += "a TPOT limit of " + std::to_string(best->tpot_s * 1e3) + " ms";
-    }
-    if (spec.slo_ttft_s && best->ttft_s > *spec.slo_ttft_s) {
-      change += (change.empty() ? "" : " and ") + std::string("a TTFT limit of ") +
-                std::to_string(best->ttft_s * 1e3) + " ms";
-    }
-    change += " would do, with tp " + std::to_string(best->parallelism.tp) + ", ep " +
-              std::to_string(best->parallelism.ep) + " on " +
-              std::to_string(best->accelerators_per_instance) + " accelerators and " +
-              std::to_string(static_cast<long>(best->concurrency)) + " users per instance";
+    changes.push_back(fmt::format("{} accelerators in all", best->accelerators));
   }
-  return {"no configuration meets the targets; the nearest one fails because " + best->why_not,
-          change};
+  return {"no configuration meets the targets; in the nearest one " + best->why_not,
+          fmt::format("{}, with {} and {:.0f} users per instance", join(changes),
+                      layout_text(*best), best->concurrency)};
 }
 
 }  // namespace

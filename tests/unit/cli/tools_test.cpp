@@ -39,7 +39,47 @@ TEST_CASE("cli: plan exits 4 and says which limit binds when nothing qualifies")
   const Ran ran = jevons_run(plan({"--set", "serve.slo.tpot_s=1e-6"}));
   CHECK(ran.code == 4);
   CHECK(contains(ran.err, "infeasible"));
+  CHECK(contains(ran.err, "TPOT"));
   CHECK(Json::parse(ran.out)["ranked"].empty());
+}
+
+TEST_CASE("cli: what plan says would do does") {
+  const std::vector<std::string> load{"--demand-requests", "400", "--max-accelerators", "4",
+                                      "--set", "serve.slo.ttft_s=0.02"};
+  const auto with = [&](const std::vector<std::string>& first) {
+    std::vector<std::string> all = first;
+    all.insert(all.end(), load.begin(), load.end());
+    return jevons_run(plan(all));
+  };
+  const Ran ran = with({"--set", "serve.slo.tpot_s=0.001"});
+  CAPTURE(ran.err);
+  REQUIRE(ran.code == 4);
+  const Json said = Json::parse(ran.out)["infeasible"];
+  const std::string change = said["smallest_change"];
+  const auto number_before = [&](const std::string& after, const std::string& before) {
+    const std::size_t from = after.empty() ? 0 : change.find(after) + after.size();
+    return change.substr(from, change.find(before, from) - from);
+  };
+  // All three limits are missed, and each is named with the value that would do.
+  REQUIRE(contains(change, "TPOT limit of "));
+  REQUIRE(contains(change, "TTFT limit of "));
+  REQUIRE(contains(change, " accelerators in all"));
+  const std::string tpot = number_before("TPOT limit of ", " ms");
+  const std::string ttft = number_before("TTFT limit of ", " ms");
+  const std::string chips = number_before("TTFT limit of " + ttft + " ms and ", " accelerators");
+  const Ran then = jevons_run(plan({"--demand-requests", "400", "--max-accelerators", chips, "--set",
+                                    "serve.slo.tpot_s=" + tpot + "ms", "--set",
+                                    "serve.slo.ttft_s=" + ttft + "ms"}));
+  CAPTURE(then.err);
+  CHECK(then.code == 0);
+}
+
+TEST_CASE("cli: plan says how many accelerators a model would fit on") {
+  const Ran ran = jevons_run({"plan", "deepseek-v3", "--hw", "h100-sxm", "--count", "4",
+                              "--precision", "fp8-block", "--quiet"});
+  CHECK(ran.code == 4);
+  CHECK(contains(ran.err, "fits with tp"));
+  CHECK(contains(ran.err, "on 16 accelerators"));
 }
 
 TEST_CASE("cli: plan refuses two demands at once and a training scenario") {

@@ -76,6 +76,7 @@ TEST_CASE("cluster: overrides replace figures and say so; a cap above the TDP is
   overrides.power_cap_w = 500;
   const Cluster h100 = cluster_of("h100-sxm", 8, overrides);
   CHECK(h100.accelerator.require("memory_bytes") == 96e9);
+  CHECK_FALSE(h100.accelerator.find("driver_reported_memory_bytes"));
   CHECK(h100.scale_out.raw() == 100e9);
   CHECK(h100.power_limit().raw() == 500);
   CHECK(h100.accelerator.figures.at("memory_bytes").source.mark == jevons::Mark::assumed);

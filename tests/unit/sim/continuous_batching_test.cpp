@@ -1,3 +1,5 @@
+#include "affine_costs.hpp"
+
 #include "jevons/sim/continuous_batching.hpp"
 
 #include <doctest/doctest.h>
@@ -7,24 +9,11 @@
 #include <vector>
 
 using namespace jevons::sim;
+using jevons::test::affine_costs;
+using jevons::test::drawn;
+using jevons::test::outputs;
 
 namespace {
-
-/// A step that costs 1 ms, 0.1 ms a sequence, 1 us a key, 10 us a prompt token.
-StepWork affine(const StepBatch& b) {
-  StepWork w;
-  w.time_s = 1e-3 + 1e-4 * b.sequences + 1e-6 * b.sequences * b.context + 1e-5 * b.prefill_tokens;
-  return w;
-}
-
-StepCosts costs() {
-  return {affine, [](double sequences, double context, long steps) {
-            const auto n = static_cast<double>(steps);
-            StepWork w = affine({.sequences = sequences, .context = context + (n - 1) / 2});
-            w.time_s *= n;
-            return w;
-          }};
-}
 
 struct Run {
   std::vector<Served> served;
@@ -34,7 +23,7 @@ struct Run {
 
 /// Plays all requests; a closed loop of `users` when positive, else by their arrival times.
 Run run(const std::vector<Request>& requests, BatchingLimits limits, std::size_t users) {
-  ContinuousBatching engine(limits, costs());
+  ContinuousBatching engine(limits, affine_costs());
   std::size_t sent = 0, done = 0;
   const std::size_t first = users > 0 ? std::min(users, requests.size()) : requests.size();
   for (; sent < first; ++sent) {
@@ -61,21 +50,6 @@ Run run(const std::vector<Request>& requests, BatchingLimits limits, std::size_t
           .oversized = engine.oversized_prompts(),
           .gaps = gaps,
           .gap_s = gap_s};
-}
-
-std::vector<Request> drawn(std::size_t count, double rate, double mean_output = 80) {
-  ServeSpec spec;
-  spec.traffic.kind = rate > 0 ? Traffic::Kind::poisson : Traffic::Kind::closed;
-  spec.traffic.requests_per_s = rate;
-  spec.input_tokens = {.kind = Length::Kind::lognormal, .mean = 200, .sigma = 0.7};
-  spec.output_tokens = {.kind = Length::Kind::lognormal, .mean = mean_output, .sigma = 0.7};
-  return draw_requests(spec, count, 11);
-}
-
-double outputs(const std::vector<Request>& requests) {
-  double sum = 0;
-  for (const Request& r : requests) sum += r.output;
-  return sum;
 }
 
 }  // namespace

@@ -69,8 +69,8 @@ class Disaggregated {
   static Pool members(const EnginePool& pool, EngineRole role);
   static std::size_t first_event(const Pool& pool);
   static std::size_t least_loaded(const Pool& pool);
-  static void send(Member& to, std::size_t index, const Request& request, double at_s,
-                   double token_s);
+  void send(Member& to, std::size_t index, double at_s, double token_s);
+  void refresh();
   void dispatch();
   void advance_prefill(std::size_t instance);
   void advance_decode(std::size_t instance);
@@ -84,6 +84,7 @@ class Disaggregated {
   std::vector<Served> served_;
   std::deque<std::size_t> arrivals_;  ///< still to come
   std::vector<std::size_t> completed_;
+  std::vector<Member*> touched_;   ///< whose next event may have changed
   std::vector<double> transfers_;  ///< seconds from first token to arrival, queue included
   double now_ = 0, tokens_out_ = 0;
 };

@@ -70,7 +70,9 @@ std::span<const std::size_t> ContinuousBatching::advance() {
   work_ += plan_.work;
   prompt_tokens_ += plan_.chunk.tokens;
   count_gaps(plan_.work.time_s, plan_.steps);
-  contexts_ += decoding_ * limits_.tokens_per_step * static_cast<double>(plan_.steps);
+  const double gained = decoding_ * limits_.tokens_per_step * static_cast<double>(plan_.steps);
+  contexts_ += gained;
+  tokens_out_ += gained;
   step_ += plan_.steps;
   peak_cache_ = std::max(peak_cache_, contexts_ + reserved_);
   finish_decoding();
@@ -219,10 +221,12 @@ void ContinuousBatching::finish_decoding() {
     const Finish f = finishing_.top();
     finishing_.pop();
     if (states_[f.index].finish_step != f.step) continue;
-    contexts_ -= context_of(f.index);
+    State& s = states_[f.index];
+    const double context = context_of(f.index);
+    contexts_ -= context;
     decoding_ -= 1;
-    tokens_out_ += states_[f.index].left;
-    states_[f.index].finish_step = -1;
+    tokens_out_ -= context - s.prompt - s.left;  // the last step may yield more than was asked for
+    s.finish_step = -1;
     complete(f.index);
   }
   if (decoding_ < 0.5) {
@@ -284,7 +288,7 @@ void ContinuousBatching::preempt_last() {
   const double gained = std::min(context - s.prompt, s.left - 1);
   contexts_ -= context;
   decoding_ -= 1;
-  tokens_out_ += gained;
+  tokens_out_ -= context - s.prompt - gained;
   s.left -= gained;
   // All its tokens become a prompt; the token that ends it is the next one.
   s.prompt += gained;

@@ -118,7 +118,7 @@ void Disaggregated::advance_prefill(std::size_t instance) {
     const std::size_t index = member.requests[local];
     member.load -= requests_[index].input - requests_[index].cached;
     served_[index].first_token_s = now_;
-    tokens_out_ += 1;
+    first_tokens_ += 1;
     if (requests_[index].output > 1.5) {
       hand_over(instance, index);
     } else {
@@ -147,7 +147,6 @@ void Disaggregated::advance_decode(std::size_t instance) {
     const std::size_t index = member.requests[local];
     member.load -= 1;
     served_[index].preemptions = member.engine.served()[local].preemptions;
-    tokens_out_ += requests_[index].output - 1;
     complete(index);
   }
 }
@@ -167,6 +166,10 @@ StepWork Disaggregated::decode_work() const {
 
 double Disaggregated::prompt_tokens() const {
   return sum(prefill_, [](const ContinuousBatching& e) { return e.prompt_tokens(); });
+}
+
+double Disaggregated::tokens_out() const {
+  return first_tokens_ + sum(decode_, [](const ContinuousBatching& e) { return e.tokens_out(); });
 }
 
 double Disaggregated::decode_sequence_seconds() const {

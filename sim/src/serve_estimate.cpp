@@ -65,12 +65,6 @@ struct PromptCost {
   StepWork work;
 };
 
-StepWork minus(const StepWork& a, const StepWork& b) {
-  StepWork d = a;
-  d += b * -1.0;
-  return d;
-}
-
 /// Prompts that stacks which balance attention data parallelism collect: they hold a prompt back,
 /// up to so many steps, until every rank has one to work on. A prompt goes where a sequence has
 /// ended: all of R ranks have one after R (1 + 1/2 + ... + 1/R) arrivals.
@@ -276,6 +270,12 @@ ServeOutcome open_traffic(const Scenario& scenario, Instance& instance, const Me
 }
 
 }  // namespace
+
+StepWork minus(const StepWork& a, const StepWork& b) {
+  StepWork d = a;
+  d += b * -1.0;
+  return d;
+}
 
 MeanLengths mean_lengths(const ServeSpec& spec) {
   MeanLengths m;

@@ -43,6 +43,15 @@ StepCosts costs_of(DecodeEngine& engine) {
           [&engine](double b, double c, long k) { return engine.run(b, c, k); }};
 }
 
+Mark mark_of(const ContinuousBatching& engine) {
+  return {engine.now(), engine.tokens_out(), engine.decode_sequence_seconds(), engine.work(), {}};
+}
+
+Mark mark_of(const Disaggregated& engine) {
+  return {engine.now(), engine.tokens_out(), engine.decode_sequence_seconds(),
+          engine.decode_work(), engine.prefill_work()};
+}
+
 /// Plays the requests through a ContinuousBatching or Disaggregated engine.
 template <class Engine>
 Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> requests,
@@ -63,31 +72,26 @@ Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> req
   while (sent < at_once) send(out.requests[sent].arrival_s);
   const std::size_t warm = closed ? in_flight : n / 10;
   out.cut = traffic.kind == Traffic::Kind::offline || n < 3 * warm ? 0 : warm;
-  Window& w = out.window;
   bool open = out.cut == 0, shut = false;
   while (done < n) {
     const std::size_t completed = engine.advance().size();
     done += completed;
     for (std::size_t i = 0; i < completed && closed && sent < n; ++i) send(engine.now());
     if (!open && done >= out.cut) {
-      w.from_s = engine.now();
-      w.tokens_at_from = engine.tokens_out();
+      out.from = mark_of(engine);
       open = true;
     }
     // The drain begins when no request is left to take the place of one that is done.
     const bool draining =
         out.cut > 0 && (closed ? sent == n : engine.now() >= out.requests.back().arrival_s);
     if (!shut && open && (draining || done == n)) {
-      w.to_s = engine.now();
-      w.tokens_at_to = engine.tokens_out();
+      out.to = mark_of(engine);
       shut = true;
     }
   }
   out.served = engine.served();
   for (Served& s : out.served) s.arrival_s -= front;
   out.gaps = engine.gaps();
-  out.elapsed_s = engine.now();
-  out.sequence_seconds = engine.decode_sequence_seconds();
   out.preemptions = engine.preemptions();
   out.oversized_prompts = engine.oversized_prompts();
   return out;
@@ -96,9 +100,7 @@ Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> req
 Played play(const Scenario& scenario, Instance& instance, std::vector<Request> requests,
             double users) {
   ContinuousBatching engine(limits_of(scenario.serve, instance), costs_of(instance.engine));
-  Played out = replay(scenario, engine, std::move(requests), users);
-  out.work = engine.work();
-  return out;
+  return replay(scenario, engine, std::move(requests), users);
 }
 
 /// Requests of the traffic that falls to one of `shares`.
@@ -134,7 +136,8 @@ Warning warm_up(std::size_t cut, std::string_view of) {
           cut > 0 ? fmt::format("the first {} requests of {} are cut off as warm-up, the drain at "
                                 "the end is left out of the rates",
                                 cut, of)
-                  : "nothing is cut off as warm-up: the run is offline or shorter than three waves",
+                  : "nothing is cut off as warm-up: the run is offline or shorter than three waves, and the "
+                    "rates include its start and its drain",
           "/serve/traffic"};
 }
 
@@ -171,10 +174,9 @@ ServeOutcome simulate_disaggregated(const Scenario& scenario, Instance& prefill,
   Played played =
       replay(scenario, engine, traffic_requests(scenario, 1), users_of(spec.traffic, 1));
   played.instances = spec.decode->instances;
-  played.work = engine.decode_work();
   ServeOutcome out;
-  out.prefill_work_per_s =
-      engine.prefill_work() * (1 / std::max(played.elapsed_s, 1e-12) / spec.prefill->instances);
+  out.prefill_work_per_s = minus(played.to.prefill_work, played.from.prefill_work) *
+                           (1 / played.span_s() / spec.prefill->instances);
   const std::size_t cut = played.cut;
   std::vector<Played> all;
   all.push_back(std::move(played));
@@ -196,13 +198,12 @@ ServeOutcome simulate_static(const Scenario& scenario, Instance& instance) {
                          static_cast<std::size_t>(spec.instances))) {
     FixedBatch run = play_fixed_batch(hand, limits_of(spec, instance), costs_of(instance.engine));
     Played p;
-    for (const Request& r : hand) p.window.tokens_at_to += r.output;
+    p.to = {front + run.end_s, 0, run.sequence_seconds, run.work, {}};
+    for (const Request& r : hand) p.to.tokens += r.output;
     for (Served& s : run.served) s.arrival_s = -front;
     p.requests = std::move(hand);
     p.served = std::move(run.served);
     p.gaps = std::move(run.gaps);
-    p.work = run.work;
-    p.window.to_s = p.elapsed_s = front + run.end_s;
     p.oversized_prompts = run.oversized_prompts;
     decode_s += run.decode_s;
     sequence_seconds += run.sequence_seconds;

@@ -42,6 +42,8 @@ struct ServeOutcome {
   std::vector<Breakdown> breakdown;
 };
 
+[[nodiscard]] StepWork minus(const StepWork& a, const StepWork& b);
+
 /// One instance ready to run.
 struct Instance {
   StepLayout layout;

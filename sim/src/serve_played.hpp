@@ -9,21 +9,23 @@
 
 namespace jevons::sim {
 
-/// Output tokens counted at two moments give a rate.
-struct Window {
-  double from_s = 0, to_s = 0;
-  double tokens_at_from = 0, tokens_at_to = 0;
+/// What had been done at a moment.
+struct Mark {
+  double at_s = 0, tokens = 0;
+  double sequence_seconds = 0;   ///< of decoding
+  StepWork work, prefill_work;  ///< per accelerator of the decoding (and prefill) instances, summed
 };
 
 struct Played {
   std::vector<Request> requests;
   std::vector<Served> served;
   std::vector<Weighted> gaps;
-  Window window;
+  Mark from, to;         ///< between them lies what counts for rates and loads
   std::size_t cut = 0;   ///< requests of the warm-up
-  StepWork work;         ///< per accelerator of the decoding instances, summed over them
   double instances = 1;  ///< that decoded
-  double elapsed_s = 0, sequence_seconds = 0, preemptions = 0, oversized_prompts = 0;
+  double preemptions = 0, oversized_prompts = 0;
+
+  [[nodiscard]] double span_s() const;
 };
 
 /// Rates, latencies and work of what was played, scaled to `replicas` of it.

@@ -76,6 +76,10 @@ Warning oversized_warning(const ServeSpec& spec, double prompts) {
           "/serve/max_batch_tokens"};
 }
 
+double Played::span_s() const {
+  return std::max(to.at_s - from.at_s, 1e-12);
+}
+
 void summarise(const ServeSpec& spec, const std::vector<Played>& played, double replicas,
                ServeOutcome& out) {
   Latencies all;
@@ -86,13 +90,11 @@ void summarise(const ServeSpec& spec, const std::vector<Played>& played, double 
     for (std::size_t i = p.cut; i < p.served.size(); ++i) {
       all.add(spec, p.requests[i], p.served[i]);
     }
-    const Window& w = p.window;
-    const double span = std::max(w.to_s - w.from_s, 1e-12);
-    out.output_per_s += replicas / runs * (w.tokens_at_to - w.tokens_at_from) / span;
-    out.work_per_s += p.work * (1 / std::max(p.elapsed_s, 1e-12) / p.instances / runs);
+    out.output_per_s += replicas / runs * (p.to.tokens - p.from.tokens) / p.span_s();
+    out.work_per_s += minus(p.to.work, p.from.work) * (1 / p.span_s() / p.instances / runs);
     gaps.insert(gaps.end(), p.gaps.begin(), p.gaps.end());
-    elapsed += p.elapsed_s * p.instances;
-    sequence_seconds += p.sequence_seconds;
+    elapsed += p.span_s() * p.instances;
+    sequence_seconds += p.to.sequence_seconds - p.from.sequence_seconds;
     preempted += p.preemptions;
     oversized += p.oversized_prompts;
   }

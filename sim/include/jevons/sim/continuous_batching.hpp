@@ -68,6 +68,7 @@ class ContinuousBatching {
   [[nodiscard]] const StepWork& work() const { return work_; }
   [[nodiscard]] double decode_sequence_seconds() const { return sequence_seconds_; }
   [[nodiscard]] double peak_cache_tokens() const { return peak_cache_; }
+  /// Up to the last step or jump played.
   [[nodiscard]] double tokens_out() const { return tokens_out_; }
   [[nodiscard]] double prompt_tokens() const { return prompt_tokens_; }
   [[nodiscard]] double preemptions() const { return preemptions_; }

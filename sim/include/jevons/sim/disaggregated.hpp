@@ -44,12 +44,12 @@ class Disaggregated {
   std::span<const std::size_t> advance();
   [[nodiscard]] double now() const { return now_; }
   [[nodiscard]] const std::vector<Served>& served() const { return served_; }
-  [[nodiscard]] double tokens_out() const { return tokens_out_; }
 
   // Sums over the instances of a pool.
   [[nodiscard]] StepWork prefill_work() const;
   [[nodiscard]] StepWork decode_work() const;
   [[nodiscard]] double prompt_tokens() const;  ///< computed in the prefill pool
+  [[nodiscard]] double tokens_out() const;
   [[nodiscard]] double decode_sequence_seconds() const;
   [[nodiscard]] double preemptions() const;
   [[nodiscard]] double oversized_prompts() const;
@@ -86,7 +86,7 @@ class Disaggregated {
   std::vector<std::size_t> completed_;
   std::vector<Member*> touched_;   ///< whose next event may have changed
   std::vector<double> transfers_;  ///< seconds from first token to arrival, queue included
-  double now_ = 0, tokens_out_ = 0;
+  double now_ = 0, first_tokens_ = 0;
 };
 
 }  // namespace jevons::sim

@@ -2,6 +2,8 @@
 
 #include "routing_load.hpp"
 
+#include "jevons/core/error.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -67,11 +69,17 @@ double draw_length(const Length& length, Pcg32& random) {
 }
 
 std::vector<Request> draw_requests(const ServeSpec& spec, std::size_t count, std::uint64_t seed) {
+  if (static_cast<double>(count) > kMostRequests) {
+    throw bad_input("/serve/traffic", "more requests than can be played one by one",
+                    "at most 1e8 for each engine; closed forms (--analytic) take any number");
+  }
   // One stream a purpose: adding arrivals does not change the lengths.
   Pcg32 inputs(seed, 1), outputs(seed, 2), arrivals(seed, 3);
   const Traffic& traffic = spec.traffic;
   const double rate = traffic.requests_per_s / spec.instances;
-  const double shape = 1 / (traffic.cv * traffic.cv);
+  // Below a thousandth the variation is not told from an even beat.
+  const bool even = traffic.cv < 1e-3;
+  const double shape = even ? 1.0 : 1 / (traffic.cv * traffic.cv);
   double now = 0;
   std::vector<Request> requests(count);
   for (Request& r : requests) {
@@ -79,7 +87,9 @@ std::vector<Request> draw_requests(const ServeSpec& spec, std::size_t count, std
     r.output = draw_length(spec.output_tokens, outputs);
     r.cached = std::min(r.input - 1, std::round(r.input * spec.prefix_hit_rate));
     if (traffic.kind == Traffic::Kind::poisson) now += arrivals.exponential() / rate;
-    if (traffic.kind == Traffic::Kind::gamma) now += arrivals.gamma(shape) / shape / rate;
+    if (traffic.kind == Traffic::Kind::gamma) {
+      now += (even ? 1.0 : arrivals.gamma(shape) / shape) / rate;
+    }
     r.arrival_s = now;
   }
   return requests;

@@ -1,6 +1,7 @@
 #include "serve_parts.hpp"
 
 #include "jevons/core/error.hpp"
+#include "jevons/sim/requests.hpp"
 #include "jevons/sim/run.hpp"
 
 #include <algorithm>
@@ -47,6 +48,7 @@ bool plays_events(const ServeSpec& spec, Resolution resolution) {
   const Traffic::Kind kind = spec.traffic.kind;
   if (kind == Traffic::Kind::trace) return true;
   if (resolution != Resolution::automatic) return resolution == Resolution::event;
+  if (kind == Traffic::Kind::static_batch) return spec.traffic.batch <= kMostRequests;
   return kind != Traffic::Kind::closed;
 }
 

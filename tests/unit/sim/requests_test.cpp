@@ -63,6 +63,19 @@ TEST_CASE("requests: Poisson arrivals come at the rate asked for, gamma ones mor
   CHECK(cv(gamma) == doctest::Approx(2).epsilon(0.05));
 }
 
+TEST_CASE("requests: arrivals that do not vary come at an even beat") {
+  ServeSpec spec;
+  spec.traffic.kind = Traffic::Kind::gamma;
+  spec.traffic.requests_per_s = 4;
+  for (const double cv : {0.0, 1e-9}) {
+    spec.traffic.cv = cv;
+    const auto r = draw_requests(spec, 100, 1);
+    CHECK(r[0].arrival_s == doctest::Approx(0.25));
+    CHECK(r[99].arrival_s == doctest::Approx(25));
+  }
+  CHECK_THROWS_AS((void)draw_requests(spec, 1000000000, 1), Error);
+}
+
 TEST_CASE("trace: the contract's columns, in any order, sorted by arrival") {
   const auto r = parse_trace(
       "input_tokens,arrival_s,output_tokens,prefix_hit_tokens\n100,2.5,7,40\n50,0.5,3,50\n", "t");

@@ -42,7 +42,10 @@ struct Request {
 /// logarithms.
 [[nodiscard]] double draw_length(const Length& length, Pcg32& random);
 
+inline constexpr double kMostRequests = 1e8;  ///< drawn at once
+
 /// `count` requests of the scenario's traffic in order of arrival; arrivals only for open traffic.
+/// Throws Error(bad_input) beyond kMostRequests.
 [[nodiscard]] std::vector<Request> draw_requests(const ServeSpec& spec, std::size_t count,
                                                  std::uint64_t seed);
 

@@ -24,8 +24,9 @@ sim::Scenario scenario(const std::string& traffic, bool pools) {
   const std::string text = R"({"task": "serve", "model": "llama-3.1-8b", "precision": "bf16",
     "cluster": {"accelerator": "h100-sxm", "count": )" +
                            std::string(pools ? "4" : "1") + R"(}, "serve": {"input_tokens": 1024,
-    "output_tokens": 1024, "traffic": {)" + traffic +
-                           R"(, "requests": )" + std::to_string(kRequests) + "}, " + mode + "}}";
+    "output_tokens": 1024, "traffic": {)" +
+                           traffic + R"(, "requests": )" + std::to_string(kRequests) + "}, " +
+                           mode + "}}";
   return reports::read_scenario(parse_json(text, "bench"), "bench", hwmodels::Catalogue{});
 }
 

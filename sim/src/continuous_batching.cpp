@@ -166,8 +166,8 @@ long ContinuousBatching::most_steps() {
   }
   const long steps = limits_.jump ? std::max(1L, finishing_.top().step - step_) : 1L;
   if (limits_.cache_tokens <= 0) return steps;
-  const double room = (limits_.cache_tokens - contexts_ - reserved_) /
-                      (decoding_ * limits_.tokens_per_step);
+  const double room =
+      (limits_.cache_tokens - contexts_ - reserved_) / (decoding_ * limits_.tokens_per_step);
   return std::clamp(static_cast<long>(std::min(room, 1e15)), 1L, steps);
 }
 

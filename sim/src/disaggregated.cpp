@@ -53,23 +53,22 @@ std::size_t Disaggregated::arrive(const Request& request, double at_s) {
 }
 
 std::size_t Disaggregated::first_event(const Pool& pool) {
-  const auto first = std::min_element(pool.begin(), pool.end(), [](const auto& a, const auto& b) {
-    return a.next_s < b.next_s;
-  });
+  const auto first = std::min_element(
+      pool.begin(), pool.end(), [](const auto& a, const auto& b) { return a.next_s < b.next_s; });
   return static_cast<std::size_t>(first - pool.begin());
 }
 
 std::size_t Disaggregated::least_loaded(const Pool& pool) {
-  const auto least = std::min_element(
-      pool.begin(), pool.end(), [](const auto& a, const auto& b) { return a.load < b.load; });
+  const auto least = std::min_element(pool.begin(), pool.end(),
+                                      [](const auto& a, const auto& b) { return a.load < b.load; });
   return static_cast<std::size_t>(least - pool.begin());
 }
 
 double Disaggregated::next_s() const {
   const double arrival = arrivals_.empty() ? std::numeric_limits<double>::infinity()
                                            : served_[arrivals_.front()].arrival_s;
-  return std::min({arrival, prefill_[first_event(prefill_)].next_s,
-                   decode_[first_event(decode_)].next_s});
+  return std::min(
+      {arrival, prefill_[first_event(prefill_)].next_s, decode_[first_event(decode_)].next_s});
 }
 
 std::span<const std::size_t> Disaggregated::advance() {

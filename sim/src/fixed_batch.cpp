@@ -52,8 +52,7 @@ void decode(std::span<const Request> requests, const BatchingLimits& limits, con
   long done = 0;
   for (const std::size_t i : order) {
     const Request& r = requests[i];
-    const auto last =
-        static_cast<long>(std::ceil((r.output - 1) / limits.tokens_per_step - 1e-9));
+    const auto last = static_cast<long>(std::ceil((r.output - 1) / limits.tokens_per_step - 1e-9));
     if (last > done) {
       const auto steps = static_cast<double>(last - done);
       const double context =

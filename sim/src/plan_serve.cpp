@@ -64,8 +64,7 @@ std::vector<std::string> misses(const PlanServeRequest& request, const ServePlan
   std::vector<std::string> out;
   const auto slower = [&](const char* what, double have, const std::optional<double>& limit) {
     if (limit && have > *limit) {
-      out.push_back(
-          fmt::format("{} {:.4g} ms exceeds {:.4g} ms", what, have * 1e3, *limit * 1e3));
+      out.push_back(fmt::format("{} {:.4g} ms exceeds {:.4g} ms", what, have * 1e3, *limit * 1e3));
     }
   };
   slower("TPOT", plan.tpot_s, spec.slo_tpot_s);

@@ -14,8 +14,8 @@
 //   (m - 1) / (2 X) for the others.
 //   E2E   = TTFT + (O − 1) TPOT,  X = n / E2E                                       (fixed point)
 //   Without chunked prefill prompts run whole and alone while decoding waits: inc is a step of m
-//   prompts / m with m = l / (1 - e^-l), l = B gain / (O − 1) sequences ending in a decode step, and
-//   a request's own step takes no t_dec.
+//   prompts / m with m = l / (1 - e^-l), l = B gain / (O − 1) sequences ending in a decode step,
+//   and a request's own step takes no t_dec.
 // Source: operators-communication-engines 3.3, which has m = 1; its event simulation agrees to
 // -0.8 % median, 2.9 % P90. Known error against measurements: TPOT 5 % median.
 #include "serve_parts.hpp"
@@ -84,9 +84,9 @@ struct Packing {
 };
 
 Packing packing(const ServeSpec& spec, const MeanLengths& len, double budget) {
-  return {.chunks = spec.chunked_prefill ? std::max(1.0, std::ceil(len.computed / budget - 1e-9))
-                                         : 1.0,
-          .most = std::max(1.0, std::floor(budget / len.computed))};
+  return {
+      .chunks = spec.chunked_prefill ? std::max(1.0, std::ceil(len.computed / budget - 1e-9)) : 1.0,
+      .most = std::max(1.0, std::floor(budget / len.computed))};
 }
 
 /// Steps in which `prompts` run with nothing else, a prompt's chunks one after the other.
@@ -339,9 +339,8 @@ ServeOutcome estimate_static(const Scenario& scenario, Instance& instance) {
   ServeOutcome out;
   // Prompts first, as many as fit in a step.
   const double tokens = batch * len.computed;
-  const double fitting = spec.chunked_prefill
-                             ? spec.max_batch_tokens / len.computed
-                             : packing(spec, len, spec.max_batch_tokens).most;
+  const double fitting = spec.chunked_prefill ? spec.max_batch_tokens / len.computed
+                                              : packing(spec, len, spec.max_batch_tokens).most;
   const double steps = std::max(1.0, std::ceil(batch / fitting - 1e-9));
   StepWork prefill = engine.step({.prefill_tokens = tokens / steps,
                                   .prefill_sequences = std::max(1.0, batch / steps),
@@ -372,8 +371,8 @@ double kv_transfer_time(const Scenario& scenario, const Instance& prefill, doubl
   const double link = scenario.cluster.scale_out.raw() > 0 ? scenario.cluster.scale_out.raw()
                                                            : scenario.cluster.scale_up.raw();
   if (link <= 0) return 0;
-  const double ranks = static_cast<double>(prefill.layout.parallelism.world()) /
-                       prefill.engine.model().data_ranks();
+  const double ranks =
+      static_cast<double>(prefill.layout.parallelism.world()) / prefill.engine.model().data_ranks();
   return tokens * prefill.memory.kv_bytes_per_token / (link * std::max(1.0, ranks));
 }
 
@@ -439,8 +438,7 @@ ServeOutcome estimate_disaggregated(const Scenario& scenario, Instance& prefill,
   const MeanLengths len = mean_lengths(spec);
   const Pools s = pools_of(scenario, prefill, decode, len);
   const Traffic& traffic = spec.traffic;
-  const bool open =
-      traffic.kind == Traffic::Kind::poisson || traffic.kind == Traffic::Kind::gamma;
+  const bool open = traffic.kind == Traffic::Kind::poisson || traffic.kind == Traffic::Kind::gamma;
   const double users =
       traffic.kind == Traffic::Kind::offline ? traffic.requests : traffic.concurrency;
   double rate = open ? std::min(traffic.requests_per_s, s.capacity()) : s.capacity();

@@ -48,8 +48,8 @@ Mark mark_of(const ContinuousBatching& engine) {
 }
 
 Mark mark_of(const Disaggregated& engine) {
-  return {engine.now(), engine.tokens_out(), engine.decode_sequence_seconds(),
-          engine.decode_work(), engine.prefill_work()};
+  return {engine.now(), engine.tokens_out(), engine.decode_sequence_seconds(), engine.decode_work(),
+          engine.prefill_work()};
 }
 
 /// Plays the requests through a ContinuousBatching or Disaggregated engine.
@@ -136,7 +136,8 @@ Warning warm_up(std::size_t cut, std::string_view of) {
           cut > 0 ? fmt::format("the first {} requests of {} are cut off as warm-up, the drain at "
                                 "the end is left out of the rates",
                                 cut, of)
-                  : "nothing is cut off as warm-up: the run is offline or shorter than three waves, and the "
+                  : "nothing is cut off as warm-up: the run is offline or shorter than three "
+                    "waves, and the "
                     "rates include its start and its drain",
           "/serve/traffic"};
 }
@@ -167,10 +168,9 @@ ServeOutcome simulate_disaggregated(const Scenario& scenario, Instance& prefill,
     return {static_cast<std::size_t>(from.instances), limits_of(spec, instance),
             costs_of(instance.engine)};
   };
-  Disaggregated engine(
-      pool(*spec.prefill, prefill), pool(*spec.decode, decode),
-      {.s_per_token = kv_transfer_time(scenario, prefill, 1),
-       .channels = static_cast<std::size_t>(prefill.engine.model().data_ranks())});
+  Disaggregated engine(pool(*spec.prefill, prefill), pool(*spec.decode, decode),
+                       {.s_per_token = kv_transfer_time(scenario, prefill, 1),
+                        .channels = static_cast<std::size_t>(prefill.engine.model().data_ranks())});
   Played played =
       replay(scenario, engine, traffic_requests(scenario, 1), users_of(spec.traffic, 1));
   played.instances = spec.decode->instances;
@@ -194,8 +194,8 @@ ServeOutcome simulate_static(const Scenario& scenario, Instance& instance) {
   ServeOutcome out;
   std::vector<Played> played;
   double decode_s = 0, sequence_seconds = 0;
-  for (auto& hand : deal(draw_requests(spec, batch, scenario.seed),
-                         static_cast<std::size_t>(spec.instances))) {
+  for (auto& hand :
+       deal(draw_requests(spec, batch, scenario.seed), static_cast<std::size_t>(spec.instances))) {
     FixedBatch run = play_fixed_batch(hand, limits_of(spec, instance), costs_of(instance.engine));
     Played p;
     p.to = {front + run.end_s, 0, run.sequence_seconds, run.work, {}};

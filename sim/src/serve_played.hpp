@@ -12,7 +12,7 @@ namespace jevons::sim {
 /// What had been done at a moment.
 struct Mark {
   double at_s = 0, tokens = 0;
-  double sequence_seconds = 0;   ///< of decoding
+  double sequence_seconds = 0;  ///< of decoding
   StepWork work, prefill_work;  ///< per accelerator of the decoding (and prefill) instances, summed
 };
 

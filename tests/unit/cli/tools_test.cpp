@@ -44,8 +44,8 @@ TEST_CASE("cli: plan exits 4 and says which limit binds when nothing qualifies")
 }
 
 TEST_CASE("cli: what plan says would do does") {
-  const std::vector<std::string> load{"--demand-requests", "400", "--max-accelerators", "4",
-                                      "--set", "serve.slo.ttft_s=0.02"};
+  const std::vector<std::string> load{
+      "--demand-requests", "400", "--max-accelerators", "4", "--set", "serve.slo.ttft_s=0.02"};
   const auto with = [&](const std::vector<std::string>& first) {
     std::vector<std::string> all = first;
     all.insert(all.end(), load.begin(), load.end());
@@ -67,9 +67,9 @@ TEST_CASE("cli: what plan says would do does") {
   const std::string tpot = number_before("TPOT limit of ", " ms");
   const std::string ttft = number_before("TTFT limit of ", " ms");
   const std::string chips = number_before("TTFT limit of " + ttft + " ms and ", " accelerators");
-  const Ran then = jevons_run(plan({"--demand-requests", "400", "--max-accelerators", chips, "--set",
-                                    "serve.slo.tpot_s=" + tpot + "ms", "--set",
-                                    "serve.slo.ttft_s=" + ttft + "ms"}));
+  const Ran then = jevons_run(
+      plan({"--demand-requests", "400", "--max-accelerators", chips, "--set",
+            "serve.slo.tpot_s=" + tpot + "ms", "--set", "serve.slo.ttft_s=" + ttft + "ms"}));
   CAPTURE(then.err);
   CHECK(then.code == 0);
 }

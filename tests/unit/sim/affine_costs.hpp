@@ -29,7 +29,8 @@ inline sim::StepCosts affine_costs(Affine step = {}) {
           }};
 }
 
-/// Lognormal lengths of mean 200 in and `mean_output` out; Poisson arrivals when `rate` is positive.
+/// Lognormal lengths of mean 200 in and `mean_output` out; Poisson arrivals when `rate` is
+/// positive.
 inline std::vector<sim::Request> drawn(std::size_t count, double rate, double mean_output = 80) {
   sim::ServeSpec spec;
   spec.traffic.kind = rate > 0 ? sim::Traffic::Kind::poisson : sim::Traffic::Kind::closed;

@@ -1,6 +1,6 @@
-#include "affine_costs.hpp"
-
 #include "jevons/sim/continuous_batching.hpp"
+
+#include "affine_costs.hpp"
 
 #include <doctest/doctest.h>
 
@@ -67,10 +67,8 @@ TEST_CASE("continuous batching: jumps over equal steps end where single steps do
   for (const auto& [rate, chunked] :
        {std::pair{0.0, true}, {20.0, true}, {60.0, true}, {0.0, false}, {20.0, false}}) {
     const std::vector<Request> requests = drawn(300, rate);
-    BatchingLimits limits{.sequences = 16,
-                          .step_tokens = 256,
-                          .cache_tokens = 6000,
-                          .chunked_prefill = chunked};
+    BatchingLimits limits{
+        .sequences = 16, .step_tokens = 256, .cache_tokens = 6000, .chunked_prefill = chunked};
     const Run jumped = run(requests, limits, rate > 0 ? 0 : 16);
     limits.jump = false;
     const Run stepped = run(requests, limits, rate > 0 ? 0 : 16);
@@ -147,16 +145,15 @@ TEST_CASE("continuous batching: without chunks prompts run whole and alone while
   CHECK(r.served[0].done_s == doctest::Approx(2e-3 + decode + 2e-3 + 900e-5));
 }
 
-TEST_CASE("continuous batching: the gaps of all sequences add up to their lives after the first token") {
+TEST_CASE(
+    "continuous batching: the gaps of all sequences add up to their lives after the first token") {
   for (const bool chunked : {true, false}) {
     const std::vector<Request> requests = drawn(300, 20);
     for (const double cache : {0.0, 6000.0}) {
-      const Run r = run(requests,
-                        {.sequences = 32,
-                         .step_tokens = 512,
-                         .cache_tokens = cache,
-                         .chunked_prefill = chunked},
-                        0);
+      const Run r = run(
+          requests,
+          {.sequences = 32, .step_tokens = 512, .cache_tokens = cache, .chunked_prefill = chunked},
+          0);
       double later = 0, life = 0;
       for (std::size_t i = 0; i < requests.size(); ++i) {
         later += requests[i].output - 1;

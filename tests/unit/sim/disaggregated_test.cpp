@@ -1,6 +1,6 @@
-#include "affine_costs.hpp"
-
 #include "jevons/sim/disaggregated.hpp"
+
+#include "affine_costs.hpp"
 
 #include <doctest/doctest.h>
 
@@ -78,8 +78,7 @@ TEST_CASE("disaggregated: jumps over equal steps end where single steps do") {
     for (std::size_t i = 0; i < requests.size(); ++i) {
       CHECK(jumped.served()[i].first_token_s ==
             doctest::Approx(stepped.served()[i].first_token_s).epsilon(1e-9));
-      CHECK(jumped.served()[i].done_s ==
-            doctest::Approx(stepped.served()[i].done_s).epsilon(1e-9));
+      CHECK(jumped.served()[i].done_s == doctest::Approx(stepped.served()[i].done_s).epsilon(1e-9));
     }
   }
 }
@@ -105,7 +104,8 @@ TEST_CASE("disaggregated: every prompt goes in once, every token comes out once"
   }
 }
 
-TEST_CASE("disaggregated: with a free crossing the pool decodes as an engine does that only decodes") {
+TEST_CASE(
+    "disaggregated: with a free crossing the pool decodes as an engine does that only decodes") {
   // Prompts that cost nothing and cross in no time: all that is left is decoding.
   const Affine free{.floor_s = 0, .per_prompt_token_s = 0};
   const auto alone = [&](const std::vector<Request>& requests, const BatchingLimits& limits) {
@@ -114,9 +114,8 @@ TEST_CASE("disaggregated: with a free crossing the pool decodes as an engine doe
     for (std::size_t done = 0; done < requests.size();) done += engine.advance().size();
     return engine.served();
   };
-  const Setup setup{.limits = {.sequences = 512, .step_tokens = 1e6},
-                    .link = {},
-                    .prefill_cost = free};
+  const Setup setup{
+      .limits = {.sequences = 512, .step_tokens = 1e6}, .link = {}, .prefill_cost = free};
   SUBCASE("all at once: to the last digit") {
     const std::vector<Request> requests = drawn(100, 0);
     const Disaggregated pools = play(requests, setup);
@@ -138,17 +137,18 @@ TEST_CASE("disaggregated: sequences in the pool are rate times time in it, users
   const Setup setup{.prefill = 2, .decode = 2, .link = {}, .users = 24};
   const Disaggregated engine = play(requests, setup);
   // A joining sequence waits for the step under way: less than one step of a few milliseconds.
-  CHECK(engine.decode_sequence_seconds() == doctest::Approx(decode_s(engine.served())).epsilon(0.03));
+  CHECK(engine.decode_sequence_seconds() ==
+        doctest::Approx(decode_s(engine.served())).epsilon(0.03));
   CHECK(engine.decode_sequence_seconds() < decode_s(engine.served()));
   double life = 0;
   for (const Served& s : engine.served()) life += s.done_s - s.arrival_s;
   CHECK(life / engine.now() == doctest::Approx(24).epsilon(0.02));  // the drain is short
 }
 
-TEST_CASE("disaggregated: prompts go where the fewest tokens wait, caches where the fewest decode") {
-  const std::vector<Request> three{{.input = 900, .output = 1},
-                                   {.input = 300, .output = 1},
-                                   {.input = 400, .output = 1}};
+TEST_CASE(
+    "disaggregated: prompts go where the fewest tokens wait, caches where the fewest decode") {
+  const std::vector<Request> three{
+      {.input = 900, .output = 1}, {.input = 300, .output = 1}, {.input = 400, .output = 1}};
   Setup setup{.prefill = 2};
   setup.limits.step_tokens = 900;
   const std::vector<Served> served = play(three, setup).served();

@@ -1,6 +1,6 @@
-#include "affine_costs.hpp"
-
 #include "jevons/sim/fixed_batch.hpp"
+
+#include "affine_costs.hpp"
 
 #include <doctest/doctest.h>
 
@@ -60,15 +60,18 @@ TEST_CASE("fixed batch: sequences leave as they end, as counted step by step") {
 TEST_CASE("fixed batch: without chunks prompts stay whole, and a longer one runs alone") {
   const std::vector<Request> three{{.input = 300}, {.input = 700}, {.input = 300}};
   const auto end = [&](bool chunked) {
-    return play_fixed_batch(three, {.step_tokens = 600, .chunked_prefill = chunked}, affine_costs());
+    return play_fixed_batch(three, {.step_tokens = 600, .chunked_prefill = chunked},
+                            affine_costs());
   };
   CHECK(end(true).end_s == doctest::Approx(3e-3 + 1300e-5));  // 600, 600, 100
   CHECK(end(true).oversized_prompts == 0);
   CHECK(end(false).end_s == doctest::Approx(3e-3 + 1300e-5));  // 300, 700, 300
   CHECK(end(false).oversized_prompts == 1);
   const std::vector<Request> two{{.input = 400}, {.input = 400}};
-  CHECK(play_fixed_batch(two, {.step_tokens = 600, .chunked_prefill = false}, affine_costs())
-            .end_s == doctest::Approx(2e-3 + 800e-5));
-  CHECK(play_fixed_batch(two, {.step_tokens = 800, .chunked_prefill = false}, affine_costs())
-            .end_s == doctest::Approx(1e-3 + 800e-5));
+  CHECK(
+      play_fixed_batch(two, {.step_tokens = 600, .chunked_prefill = false}, affine_costs()).end_s ==
+      doctest::Approx(2e-3 + 800e-5));
+  CHECK(
+      play_fixed_batch(two, {.step_tokens = 800, .chunked_prefill = false}, affine_costs()).end_s ==
+      doctest::Approx(1e-3 + 800e-5));
 }

@@ -49,7 +49,8 @@ Json llama(const std::string& serve) {
 Json pools(const std::string& traffic) {
   Json s = llama(R"({"mode": "disaggregated", "input_tokens": 1024, "output_tokens": 512,
     "prefill": {"instances": 2, "accelerators": 1}, "decode": {"instances": 6, "accelerators": 1},
-    "traffic": )" + traffic + "}");
+    "traffic": )" +
+                 traffic + "}");
   s["cluster"]["count"] = 8;
   return s;
 }
@@ -64,8 +65,8 @@ Json fleet() {
 TEST_CASE("serving: the pools' events and their closed form agree under Poisson arrivals") {
   for (const char* rate : {"10", "40", "70"}) {
     CAPTURE(rate);
-    const Json s = pools(std::string(R"({"kind": "poisson", "requests": 6000, "requests_per_s": )") +
-                         rate + "}");
+    const Json s = pools(
+        std::string(R"({"kind": "poisson", "requests": 6000, "requests_per_s": )") + rate + "}");
     const sim::Result events = serve(s), closed = serve(s, Resolution::analytic);
     for (const char* name : {"tpot_mean_s", "e2e_mean_s", "mean_batch_sequences",
                              "prefill_input_tokens_per_s_per_accelerator",
@@ -189,7 +190,8 @@ TEST_CASE("speculation: what one MTP token gains is set by the experts it wakes,
   CHECK(gain(kReal, 32768) == doctest::Approx(0.91).epsilon(0.04));
 }
 
-TEST_CASE("exchange: over ideal links a token of V3 takes 14.8 ms at 50 GB/s, 0.82 ms at 900 GB/s") {
+TEST_CASE(
+    "exchange: over ideal links a token of V3 takes 14.8 ms at 50 GB/s, 0.82 ms at 900 GB/s") {
   // Insights into DeepSeek-V3 (ISCA'25): 32 tokens a device, nine experts each (eight routed, one
   // shared), dispatch of one byte and combine of two, every copy through the device's own port, 61
   // layers, two micro-batches, hidden size taken as 7,000, computation hidden.
@@ -235,8 +237,9 @@ TEST_CASE("trace: the shipped samples are read as they were written") {
     std::size_t requests;
     double inputs, outputs, hits, span_s;
   };
-  for (const Sample& sample : {Sample{"azure_sample.csv", 200, 183914, 28177, 0, 55.168319},
-                               Sample{"mooncake_sample.jsonl", 120, 722078, 30603, 460800, 75.837}}) {
+  for (const Sample& sample :
+       {Sample{"azure_sample.csv", 200, 183914, 28177, 0, 55.168319},
+        Sample{"mooncake_sample.jsonl", 120, 722078, 30603, 460800, 75.837}}) {
     CAPTURE(sample.file);
     const std::string path = kRoot + "/tests/data/traces/" + sample.file;
     const std::vector<sim::Request> requests = sim::read_trace(path);
@@ -254,7 +257,8 @@ TEST_CASE("trace: the shipped samples are read as they were written") {
     // And played, by one engine and by pools.
     const std::string traffic = R"({"kind": "trace", "file": ")" + path + R"("})";
     const sim::Result whole = serve(llama(R"({"input_tokens": 900, "output_tokens": 140,
-                                              "traffic": )" + traffic + "}"));
+                                              "traffic": )" +
+                                          traffic + "}"));
     const sim::Result apart = serve(pools(traffic));
     for (const sim::Result& r : {whole, apart}) {
       CHECK(at(r, "input_tokens_per_s") / at(r, "output_tokens_per_s") ==

@@ -77,11 +77,11 @@ class ContinuousBatching {
 
  private:
   struct State {
-    double prompt = 0;       ///< tokens to have in the cache before decoding
-    double done = 0;         ///< of those computed or cached
-    double left = 0;         ///< output tokens still to come
-    double token_s = 0;      ///< of its last token, when it does not decode
-    long finish_step = -1;   ///< of the step counter; -1: not decoding
+    double prompt = 0;      ///< tokens to have in the cache before decoding
+    double done = 0;        ///< of those computed or cached
+    double left = 0;        ///< output tokens still to come
+    double token_s = 0;     ///< of its last token, when it does not decode
+    long finish_step = -1;  ///< of the step counter; -1: not decoding
     long joined_step = 0;
   };
   struct Finish {

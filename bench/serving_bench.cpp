@@ -1,49 +1,62 @@
 // Served requests per second of this program, 1,024 tokens in and out, every jump exact: one engine
 // and pools, under Poisson arrivals at two thirds of their capacity and with all requests at once.
 // Target: a million requests in ten seconds on one core, 1e5 items per second.
-#include "jevons/core/json_reader.hpp"
-#include "jevons/reports/scenario_json.hpp"
+#include "jevons/hwmodels/catalogue.hpp"
 #include "jevons/sim/run.hpp"
 
 #include <benchmark/benchmark.h>
-#include <nlohmann/json.hpp>
-
-#include <string>
 
 using namespace jevons;
 
 namespace {
 
-constexpr long kRequests = 1000000;
-
-sim::Scenario scenario(const std::string& traffic, bool pools) {
-  const std::string mode =
-      pools ? R"("mode": "disaggregated", "prefill": {"instances": 1, "accelerators": 1},
-                 "decode": {"instances": 3, "accelerators": 1})"
-            : R"("mode": "aggregated")";
-  const std::string text = R"({"task": "serve", "model": "llama-3.1-8b", "precision": "bf16",
-    "cluster": {"accelerator": "h100-sxm", "count": )" +
-                           std::string(pools ? "4" : "1") + R"(}, "serve": {"input_tokens": 1024,
-    "output_tokens": 1024, "traffic": {)" +
-                           traffic + R"(, "requests": )" + std::to_string(kRequests) + "}, " +
-                           mode + "}}";
-  return reports::read_scenario(parse_json(text, "bench"), "bench", hwmodels::Catalogue{});
+sim::Length tokens(double count) {
+  return {.kind = sim::Length::Kind::fixed, .mean = count, .low = count, .high = count};
 }
 
-void served(benchmark::State& state, const std::string& traffic, bool pools) {
-  const sim::Scenario s = scenario(traffic, pools);
+sim::Scenario scenario(const sim::Traffic& traffic, long decode_instances) {
+  const hwmodels::Catalogue catalogue;
+  sim::Scenario s;
+  s.task = sim::Task::serve;
+  s.model = workloads::model("llama-3.1-8b", "bench");
+  s.stack = catalogue.stack("vllm-0.18", "bench");
+  s.serve.traffic = traffic;
+  s.serve.traffic.requests = 1e6;
+  s.serve.input_tokens = s.serve.output_tokens = tokens(1024);
+  if (decode_instances > 0) {
+    s.serve.mode = sim::ServeMode::disaggregated;
+    s.serve.prefill = sim::Pool{};
+    s.serve.decode = sim::Pool{};
+    s.serve.decode->instances = static_cast<double>(decode_instances);
+  }
+  s.cluster = hwmodels::make_cluster(catalogue.accelerator("h100-sxm", "bench"),
+                                     1 + decode_instances, {}, "bench");
+  return s;
+}
+
+sim::Traffic poisson(double requests_per_s) {
+  sim::Traffic traffic;
+  traffic.kind = sim::Traffic::Kind::poisson;
+  traffic.requests_per_s = requests_per_s;
+  return traffic;
+}
+
+sim::Traffic offline() {
+  sim::Traffic traffic;
+  traffic.kind = sim::Traffic::Kind::offline;
+  return traffic;
+}
+
+void served(benchmark::State& state, const sim::Traffic& traffic, long decode_instances) {
+  const sim::Scenario s = scenario(traffic, decode_instances);
   for (auto _ : state) benchmark::DoNotOptimize(sim::run(s));
-  state.SetItemsProcessed(state.iterations() * kRequests);
+  state.SetItemsProcessed(state.iterations() * 1000000);
 }
 
-const std::string kOffline = R"("kind": "offline")";
-
-BENCHMARK_CAPTURE(served, engine_poisson, R"("kind": "poisson", "requests_per_s": 5)", false)
-    ->Unit(benchmark::kSecond);
-BENCHMARK_CAPTURE(served, engine_offline, kOffline, false)->Unit(benchmark::kSecond);
-BENCHMARK_CAPTURE(served, pools_poisson, R"("kind": "poisson", "requests_per_s": 20)", true)
-    ->Unit(benchmark::kSecond);
-BENCHMARK_CAPTURE(served, pools_offline, kOffline, true)->Unit(benchmark::kSecond);
+BENCHMARK_CAPTURE(served, engine_poisson, poisson(5), 0)->Unit(benchmark::kSecond);
+BENCHMARK_CAPTURE(served, engine_offline, offline(), 0)->Unit(benchmark::kSecond);
+BENCHMARK_CAPTURE(served, pools_poisson, poisson(20), 3)->Unit(benchmark::kSecond);
+BENCHMARK_CAPTURE(served, pools_offline, offline(), 3)->Unit(benchmark::kSecond);
 
 }  // namespace
 

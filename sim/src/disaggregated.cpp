@@ -34,7 +34,7 @@ Disaggregated::Pool Disaggregated::members(const EnginePool& pool, EngineRole ro
   return out;
 }
 
-Disaggregated::Disaggregated(EnginePool prefill, EnginePool decode, CacheLink link)
+Disaggregated::Disaggregated(const EnginePool& prefill, const EnginePool& decode, CacheLink link)
     : prefill_(members(prefill, EngineRole::prefill)),
       decode_(members(decode, EngineRole::decode)),
       link_(link),

@@ -64,19 +64,19 @@ Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> req
   const std::size_t n = out.requests.size();
   const auto in_flight = static_cast<std::size_t>(users);
   std::size_t sent = 0, done = 0;
-  const auto send = [&](double at_s) {
-    engine.arrive(out.requests[sent], at_s + front);
-    ++sent;
-  };
   const std::size_t at_once = closed ? std::min(n, in_flight) : n;
-  while (sent < at_once) send(out.requests[sent].arrival_s);
+  for (; sent < at_once; ++sent) {
+    engine.arrive(out.requests[sent], out.requests[sent].arrival_s + front);
+  }
   const std::size_t warm = closed ? in_flight : n / 10;
   out.cut = traffic.kind == Traffic::Kind::offline || n < 3 * warm ? 0 : warm;
   bool open = out.cut == 0, shut = false;
   while (done < n) {
     const std::size_t completed = engine.advance().size();
     done += completed;
-    for (std::size_t i = 0; i < completed && closed && sent < n; ++i) send(engine.now());
+    for (std::size_t i = 0; i < completed && closed && sent < n; ++i) {
+      engine.arrive(out.requests[sent++], engine.now() + front);
+    }
     if (!open && done >= out.cut) {
       out.from = mark_of(engine);
       open = true;

@@ -47,7 +47,9 @@ TEST_CASE("fixed batch: sequences leave as they end, as counted step by step") {
     batch.context /= batch.sequences;
     now += step(batch).time_s;
     for (std::size_t i = 0; i < requests.size(); ++i) {
-      if (left[i] > 0.5 && (left[i] -= 1) < 0.5) done[i] = now;
+      if (left[i] < 0.5) continue;
+      left[i] -= 1;
+      done[i] = now;
     }
   }
   for (std::size_t i = 0; i < requests.size(); ++i) {

@@ -36,7 +36,7 @@ struct CacheLink {
 
 class Disaggregated {
  public:
-  Disaggregated(EnginePool prefill, EnginePool decode, CacheLink link);
+  Disaggregated(const EnginePool& prefill, const EnginePool& decode, CacheLink link);
 
   // As of ContinuousBatching. Calls of arrive() must be in order of time.
   std::size_t arrive(const Request& request, double at_s);

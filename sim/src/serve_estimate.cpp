@@ -6,9 +6,10 @@
 //   inc   = chunks (T(B, C, m prompts) − t_dec) / m
 //   f     = share of a request's life in service spent decoding,  B = n f
 //   TPOT  = t_dec / gain + (n − 1) inc f / (O − 1)
-//   TTFT  = t_front + inc m + 1.5 t_dec (+ the queue when c > n, + c inc / (2 W) in a run of W =
-//           requests / c waves that starts cold with c requests at once; the queue's mean over such
-//           a run is 1 - 1/(2 W) of the steady one)
+//   TTFT  = t_front + inc m + t_dec + half the step under way + the prompts before this one, M/D/1
+//           at u = X inc (n - 1)/n: u^2/(1 - u) (inc m + t_dec)/2 (+ the queue when c > n, + c inc
+//           / (2 W) in a run of W = requests / c waves that starts cold with c requests at once;
+//           the queue's mean over such a run is 1 - 1/(2 W) of the steady one)
 //   Stacks that balance attention data parallelism collect up to one prompt a rank: m no less than
 //   min(R H_R, X N t_dec) for R ranks, N the steps a prompt may be held back; it waits
 //   (m - 1) / (2 X) for the others.
@@ -156,6 +157,16 @@ Loop prompts_only(const Scenario& scenario, DecodeEngine& engine, const MeanLeng
   return loop;
 }
 
+/// Half of the step under way, with or without a prompt, and the prompts in line before this one:
+/// M/D/1 at the share of the time that the other n - 1 users' prompts take.
+double wait_before(const ServeSpec& spec, const Loop& loop, double own, double n) {
+  constexpr double kMost = 0.95;
+  const double busy = std::min(kMost, loop.rate * loop.inc * (n - 1) / n);
+  const double step = spec.chunked_prefill ? own + loop.decode.time_s : own;
+  const double under_way = (1 - busy) * loop.decode.time_s / 2 + busy * step / 2;
+  return under_way + busy / (1 - busy) * step / 2 * busy;
+}
+
 Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len, double n) {
   const double later = len.output - 1;  // tokens after the first
   if (later <= 0) return prompts_only(scenario, engine, len, n);
@@ -170,10 +181,10 @@ Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengt
     loop.inc = prompt.inc;
     loop.prompt = prompt.work;
     loop.tpot = loop.decode.time_s / engine.gain() + (n - 1) * prompt.inc * f / later;
-    // Its own step, and on average half of the one under way.
-    const double steps = scenario.serve.chunked_prefill ? 1.5 : 0.5;
-    loop.ttft = scenario.stack.at("serve_front_s") + prompt.wait + prompt.inc * prompt.together +
-                steps * loop.decode.time_s;
+    const double own = prompt.inc * prompt.together;
+    loop.ttft = scenario.stack.at("serve_front_s") + prompt.wait + own +
+                wait_before(scenario.serve, loop, own, n) +
+                (scenario.serve.chunked_prefill ? loop.decode.time_s : 0.0);
     const double life = loop.ttft + later * loop.tpot;
     const double next = later * loop.tpot / life;
     const double rate = n / life;

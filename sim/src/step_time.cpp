@@ -84,13 +84,14 @@ StepWork& StepWork::operator+=(const StepWork& o) {
   kv_bytes += o.kv_bytes;
   tile_flops += o.tile_flops;
   tile_bytes += o.tile_bytes;
+  launches += o.launches;
   return *this;
 }
 
 StepWork operator*(const StepWork& w, double s) {
   return {w.time_s * s,     w.exchange_s * s, w.experts_s * s,    w.overhead_s * s,
           w.flops * s,      w.wide_flops * s, w.weight_bytes * s, w.kv_bytes * s,
-          w.tile_flops * s, w.tile_bytes * s};
+          w.tile_flops * s, w.tile_bytes * s, w.launches * s};
 }
 
 StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)
@@ -165,6 +166,19 @@ void StepModel::add_tiles(StepWork& sum, const workloads::MoeExperts& experts, c
   sum.tile_bytes += count * parameters * tiles * weight_bytes(op.weight_format);
 }
 
+namespace {
+
+/// Kernels of an operator outside a captured graph: narrow GEMMs quantise their input first; a
+/// layer of experts chooses, sorts, multiplies twice with the activation between, and adds up.
+double launches_of(const Operator& op) {
+  const double quantise = payload_bits(op.activation_format) <= 8 ? 1 : 0;
+  if (std::holds_alternative<workloads::Gemm>(op.shape)) return 1 + quantise;
+  if (std::holds_alternative<workloads::MoeExperts>(op.shape)) return 6 + 2 * quantise;
+  return 1;
+}
+
+}  // namespace
+
 void StepModel::add(StepWork& sum, const Operator& op, double count) const {
   const auto* experts = std::get_if<workloads::MoeExperts>(&op.shape);
   const bool engine_experts = experts != nullptr && experts_->used();
@@ -191,6 +205,7 @@ void StepModel::add(StepWork& sum, const Operator& op, double count) const {
                       .formula = ""});
   }
   sum.time_s += count * time;
+  sum.launches += count * launches_of(op);
   if (std::holds_alternative<workloads::MoeExchange>(op.shape)) sum.exchange_s += count * time;
   sum.kv_bytes += count * work.bytes[static_cast<std::size_t>(TensorClass::kv_cache)];
   const double weights = work.bytes[static_cast<std::size_t>(TensorClass::weights)];
@@ -348,7 +363,7 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
         2 * layers_ * stack_.at("serve_collective_s") * std::log2(static_cast<double>(l.tp));
   }
   if (mixed || !stack_.flag("serve_cuda_graphs")) {
-    sum.time_s = std::max(sum.time_s, layers_ * stack_.at("serve_uncaptured_per_layer_s"));
+    sum.time_s = std::max(sum.time_s, sum.launches * stack_.at("serve_launch_s"));
   }
   sum.time_s += transfer_time(s.sequences * layout_.query_tokens + s.prefill_tokens);
   sum.time_s += stack_.at("serve_host_per_step_s") +

@@ -84,8 +84,8 @@ TrainingTime closed_form(const TrainingPlan& plan) {
   Seconds data_parallel{0.0}, optimizer{0.0};
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
     const double flying =
-        in_flight(plan.schedule, plan.ranks, plan.chunks,
-                  static_cast<double>(plan.micro_batches), static_cast<long>(i % ranks));
+        in_flight(plan.schedule, plan.ranks, plan.chunks, static_cast<double>(plan.micro_batches),
+                  static_cast<long>(i % ranks));
     const StageSum s = sum_of(plan.stages[i], flying < 2);
     accumulate(sums[i % ranks], s, both_ways ? 0.5 : 1);
     if (both_ways) accumulate(sums[ranks - 1 - i], s, 0.5);

@@ -1,6 +1,7 @@
 // Tokens per step from acceptance by position, against the measured curves that ship.
-#include "jevons/core/error.hpp"
 #include "jevons/sim/speculation.hpp"
+
+#include "jevons/core/error.hpp"
 #include "jevons/workloads/acceptance.hpp"
 
 #include <doctest/doctest.h>

@@ -5,11 +5,12 @@
 // A the attention of the decoding sequences (b per rank, mean context C), P that of the prompt
 // chunks, H the output head: operators of workloads::layer_decode costed by OperatorModel with
 // cold weights. l, l_moe, host, s: constants of the stack (small kernels between the weighed ones,
-// scheduler); a step with prompts is not captured and takes at least L x the stack's launch floor.
-// Attention data parallelism gives each rank X / ranks tokens; experts see all of them. With pp the
-// batch is cut into pp micro-batches: T(X / pp) through all stages is the time per token.
-// Two-batch overlap (stack ep_overlap a > 0): C and E of two half batches, max + (1 - a) min, taken
-// when it is shorter. Speculation: q = 1 + drafts query tokens a sequence, plus the draft's time.
+// scheduler); a step with prompts is not captured and takes at least as long as the host needs to
+// launch its kernels one by one. Attention data parallelism gives each rank X / ranks tokens;
+// experts see all of them. With pp the batch is cut into pp micro-batches: T(X / pp) through all
+// stages is the time per token. Two-batch overlap (stack ep_overlap a > 0): C and E of two half
+// batches, max + (1 - a) min, taken when it is shorter. Speculation: q = 1 + drafts query tokens a
+// sequence, plus the draft's time.
 //
 // D, A, P, H are memoised on grids (integers to 16, then eighth-octaves of tokens, quarter-octaves
 // of context and chunk) and interpolated linearly; exact() does not interpolate. Interpolation
@@ -52,6 +53,7 @@ struct StepWork {
   /// What the tiles of the routed experts do (power model): FLOPs with their empty rows, and the
   /// weight bytes that each tile of rows reads anew, from cache or not.
   double tile_flops = 0, tile_bytes = 0;
+  double launches = 0;  ///< of kernels, where none is captured
   StepWork& operator+=(const StepWork& o);
   friend StepWork operator*(const StepWork& w, double s);
 };

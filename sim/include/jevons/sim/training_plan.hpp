@@ -38,7 +38,7 @@ struct PassTimes {
 struct PieceTimes {
   std::string name;
   PassTimes forward, backward_input, backward_weight, recompute;
-  long repeat = 1;   ///< identical pieces in a row
+  long repeat = 1;  ///< identical pieces in a row
   /// Of one of them, on the rank: its share of the stage's gradient reduce and parameter gather.
   /// None known in a stage: equal shares.
   double parameters = 0;
@@ -47,10 +47,10 @@ struct PieceTimes {
 /// A model stage (virtual stage: chunk · pp + rank; DualPipe: the stage along one direction).
 struct StageTimes {
   std::vector<PieceTimes> pieces;
-  Bytes resident;  ///< on the rank for this stage, the whole step long
-  Bytes kept;      ///< activations of a micro-batch, from its forward to its backward
-  Seconds offload; ///< of a micro-batch's activations to the host, and as long back again
-  Seconds gradient_reduce, parameter_gather;     ///< the whole collective, nothing hidden
+  Bytes resident;   ///< on the rank for this stage, the whole step long
+  Bytes kept;       ///< activations of a micro-batch, from its forward to its backward
+  Seconds offload;  ///< of a micro-batch's activations to the host, and as long back again
+  Seconds gradient_reduce, parameter_gather;  ///< the whole collective, nothing hidden
   Seconds optimizer_step;
 };
 

@@ -124,7 +124,7 @@ std::string metric_label(std::string_view name) {
   }
   for (const std::string_view unit : {"_s", "_j", "_w", "_kg", "_bytes", "_usd", "_fraction"}) {
     if (text.ends_with(unit) && !text.ends_with("_per" + std::string(unit))) {
-      text.resize(text.size() - unit.size());
+      text.erase(text.size() - unit.size());
       break;
     }
   }

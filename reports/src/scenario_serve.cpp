@@ -209,6 +209,9 @@ void read_batching(ScenarioReader& in, ObjectReader& serve, sim::ServeSpec& spec
   spec.max_batch_tokens =
       static_cast<double>(serve.integer_or("max_batch_tokens", tokens, 1, 1000000000000));
   spec.chunked_prefill = serve.boolean_or("chunked_prefill", true);
+  spec.preemption = serve.choice_or("preemption", "recompute", {"recompute", "swap"}) == "swap"
+                        ? sim::Preemption::swap
+                        : sim::Preemption::recompute;
   if (spec.mode == ServeMode::static_batch) return;
   if (!has_sequences)
     in.took("/serve/max_batch_sequences", static_cast<double>(sequences),
@@ -276,6 +279,7 @@ Json write_serve(const sim::Scenario& scenario) {
   out["max_batch_sequences"] = number_json(spec.max_batch_sequences);
   out["max_batch_tokens"] = number_json(spec.max_batch_tokens);
   out["chunked_prefill"] = spec.chunked_prefill;
+  out["preemption"] = spec.preemption == sim::Preemption::swap ? "swap" : "recompute";
   if (spec.mode != ServeMode::disaggregated) out["instances"] = number_json(spec.instances);
   if (spec.prefill) out["prefill"] = pool_json(*spec.prefill);
   if (spec.decode) out["decode"] = pool_json(*spec.decode);

@@ -47,6 +47,7 @@ void ContinuousBatching::take_arrivals() {
 void ContinuousBatching::plan() {
   take_arrivals();
   const Chunk chunk = schedule_prompts();
+  plan_ = {};
   if (chunk.tokens > 0) {
     const bool mixed = limits_.chunked_prefill && decoding_ > 0.5;
     plan_ = {.steps = mixed ? 1 : 0, .chunk = chunk};
@@ -55,11 +56,18 @@ void ContinuousBatching::plan() {
                               .prefill_tokens = chunk.tokens,
                               .prefill_sequences = chunk.sequences,
                               .prefill_position = chunk.position});
-    plan_.end_s = now_ + plan_.work.time_s;
+    stall();
     planned_ = true;
   } else if (decoding_ > 0.5) {
     plan_decode();
   }
+}
+
+/// Copies of swapped caches hold the step up.
+void ContinuousBatching::stall() {
+  plan_.work.time_s += copying_s_;
+  copying_s_ = 0;
+  plan_.end_s = now_ + plan_.work.time_s;
 }
 
 std::span<const std::size_t> ContinuousBatching::advance() {
@@ -74,7 +82,7 @@ std::span<const std::size_t> ContinuousBatching::advance() {
   contexts_ += gained;
   tokens_out_ += gained;
   step_ += plan_.steps;
-  peak_cache_ = std::max(peak_cache_, contexts_ + reserved_);
+  peak_cache_ = std::max(peak_cache_, used());
   finish_decoding();
   if (plan_.chunk.tokens > 0) {
     finish_prompts();
@@ -83,13 +91,23 @@ std::span<const std::size_t> ContinuousBatching::advance() {
   return completed_;
 }
 
+/// The last block of a sequence is half empty on average.
+double ContinuousBatching::block_loss() const {
+  return (limits_.block_tokens - 1) / 2;
+}
+
+double ContinuousBatching::used() const {
+  return contexts_ + reserved_ +
+         (decoding_ + static_cast<double>(prefilling_.size())) * block_loss();
+}
+
 /// A slot, and cache for the whole prompt and one token.
 bool ContinuousBatching::fits(std::size_t index) const {
   const double active = decoding_ + static_cast<double>(prefilling_.size());
   if (active + 1 > limits_.sequences) return false;
   const double need = states_[index].prompt + limits_.tokens_per_step;
   return limits_.cache_tokens <= 0 || active < 0.5 ||
-         contexts_ + reserved_ + need + decoding_ * limits_.tokens_per_step <= limits_.cache_tokens;
+         used() + need + block_loss() + decoding_ * limits_.tokens_per_step <= limits_.cache_tokens;
 }
 
 /// Requests are let in in order: while one waits, or no slot is free, another one changes nothing.
@@ -102,7 +120,7 @@ ContinuousBatching::Chunk ContinuousBatching::schedule_prompts() {
   // Whole prompts run alone, those that decode wait for them.
   const double taken = limits_.chunked_prefill ? decoding_ * limits_.query_tokens : 0.0;
   const Chunk chunk = chunks_within(limits_.step_tokens - taken);
-  peak_cache_ = std::max(peak_cache_, contexts_ + reserved_);
+  peak_cache_ = std::max(peak_cache_, used());
   return chunk;
 }
 
@@ -113,11 +131,13 @@ ContinuousBatching::Chunk ContinuousBatching::chunks_within(double budget) {
     if (k == prefilling_.size()) {
       if (waiting_.empty() || !fits(waiting_.front())) break;
       const std::size_t next = waiting_.front();
-      const State& s = states_[next];
+      State& s = states_[next];
       const bool whole = !limits_.chunked_prefill && s.done < s.prompt;
       if (whole && s.prompt - s.done > budget && k > 0) break;
       waiting_.pop_front();
-      if (s.done >= s.prompt) {  // its cache came from a prefill engine
+      if (s.done >= s.prompt) {  // its cache came from a prefill engine, or back from the host
+        if (s.swapped) copy(s.prompt);
+        s.swapped = false;
         late_.push_back({s.token_s, 1});
         join(next);
         budget -= limits_.query_tokens;
@@ -152,8 +172,23 @@ void ContinuousBatching::count_gaps(double time_s, long steps) {
   }
   const auto n = static_cast<double>(steps);
   const double each = time_s / n;
-  for (const Weighted& w : late_) gaps_.push_back({now_ - (n - 1) * each - w.value, w.count});
-  if (decoding_ * n > late) gaps_.push_back({each, decoding_ * n - late});
+  // Steps of a jump grow with the contexts.
+  double spread = 0;
+  if (steps > 1) {
+    const auto at = [&](double context) {
+      return costs_.step({.sequences = decoding_, .context = context}).time_s;
+    };
+    const double first = contexts_ / decoding_;
+    spread = at(first + (n - 1) * limits_.tokens_per_step) - at(first);
+  }
+  for (const Weighted& w : late_) gaps_.push_back({now_ - time_s + each - spread / 2 - w.value, w.count});
+  if (late > 0 && steps > 1) {  // those that were late are counted; the others take the first step
+    if (decoding_ > late) gaps_.push_back({each - spread / 2, decoding_ - late});
+    const double step = spread / (n - 1);
+    gaps_.push_back({each + step / 2, decoding_ * (n - 1), spread - step, n - 1});
+  } else if (decoding_ * n > late) {
+    gaps_.push_back({each, decoding_ * n - late, spread, n});
+  }
   late_.clear();
 }
 
@@ -166,16 +201,15 @@ long ContinuousBatching::most_steps() {
   }
   const long steps = limits_.jump ? std::max(1L, finishing_.top().step - step_) : 1L;
   if (limits_.cache_tokens <= 0) return steps;
-  const double room =
-      (limits_.cache_tokens - contexts_ - reserved_) / (decoding_ * limits_.tokens_per_step);
+  const double room = (limits_.cache_tokens - used()) / (decoding_ * limits_.tokens_per_step);
   return std::clamp(static_cast<long>(std::min(room, 1e15)), 1L, steps);
 }
 
 void ContinuousBatching::plan_decode() {
   preempt_overflow();
-  plan_ = {.steps = most_steps()};
+  plan_ = {.steps = copying_s_ > 0 ? 1L : most_steps()};
   plan_.work = costs_.run(decoding_, contexts_ / decoding_, plan_.steps);
-  plan_.end_s = now_ + plan_.work.time_s;
+  stall();
   planned_ = true;
   if (plan_.steps > 1 && !arrivals_.empty() && arrivals_matter()) {
     cut_jump(arrivals_.front().first);
@@ -272,10 +306,13 @@ void ContinuousBatching::finish_prompts() {
 
 void ContinuousBatching::preempt_overflow() {
   if (limits_.cache_tokens <= 0) return;
-  while (decoding_ > 1.5 &&
-         contexts_ + reserved_ + decoding_ * limits_.tokens_per_step > limits_.cache_tokens) {
+  while (decoding_ > 1.5 && used() + decoding_ * limits_.tokens_per_step > limits_.cache_tokens) {
     preempt_last();
   }
+}
+
+void ContinuousBatching::copy(double tokens) {
+  copying_s_ += tokens / limits_.swap_tokens_per_s;
 }
 
 void ContinuousBatching::preempt_last() {
@@ -290,9 +327,12 @@ void ContinuousBatching::preempt_last() {
   decoding_ -= 1;
   tokens_out_ -= context - s.prompt - gained;
   s.left -= gained;
-  // All its tokens become a prompt; the token that ends it is the next one.
+  // Recomputed, all its tokens become a prompt and the token that ends it is the next one; swapped,
+  // they wait in host memory.
   s.prompt += gained;
-  s.done = 0;
+  s.swapped = limits_.swap_tokens_per_s > 0;
+  s.done = s.swapped ? s.prompt : 0;
+  if (s.swapped) copy(s.prompt);
   s.token_s = now_;
   s.finish_step = -1;
   served_[i].preemptions += 1;

@@ -62,7 +62,11 @@ void decode(std::span<const Request> requests, const BatchingLimits& limits, con
       out.end_s += run.time_s;
       out.decode_s += run.time_s;
       out.sequence_seconds += sequences * run.time_s;
-      out.gaps.push_back({run.time_s / steps, sequences * steps});
+      const auto at = [&](double step) {
+        return costs.step({.sequences = sequences, .context = context + step}).time_s;
+      };
+      const double spread = at((steps - 1) * limits.tokens_per_step) - at(0);
+      out.gaps.push_back({run.time_s / steps, sequences * steps, spread, steps});
       done = last;
     }
     out.served[i].done_s = out.end_s;

@@ -25,12 +25,18 @@ namespace {
 
 constexpr double kDefaultRequests = 1000;
 
-BatchingLimits limits_of(const ServeSpec& spec, const Instance& instance) {
+BatchingLimits limits_of(const Scenario& scenario, const Instance& instance) {
+  const ServeSpec& spec = scenario.serve;
   BatchingLimits limits;
   limits.sequences = spec.max_batch_sequences;
   limits.step_tokens = spec.max_batch_tokens;
   limits.cache_tokens = instance.memory.kv_capacity_tokens;
   limits.chunked_prefill = spec.chunked_prefill;
+  limits.block_tokens = scenario.stack.at("serve_kv_block_tokens");
+  if (spec.preemption == Preemption::swap) {
+    limits.swap_tokens_per_s = hwmodels::host_link(scenario.cluster.accelerator).raw() /
+                               instance.memory.rank_bytes_per_token;
+  }
   limits.tokens_per_step = instance.engine.gain();
   if (spec.speculation) {
     limits.query_tokens = 1 + static_cast<double>(spec.speculation->tokens);
@@ -99,7 +105,7 @@ Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> req
 
 Played play(const Scenario& scenario, Instance& instance, std::vector<Request> requests,
             double users) {
-  ContinuousBatching engine(limits_of(scenario.serve, instance), costs_of(instance.engine));
+  ContinuousBatching engine(limits_of(scenario, instance), costs_of(instance.engine));
   return replay(scenario, engine, std::move(requests), users);
 }
 
@@ -165,7 +171,7 @@ ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance) {
 ServeOutcome simulate_disaggregated(const Scenario& scenario, Instance& prefill, Instance& decode) {
   const ServeSpec& spec = scenario.serve;
   const auto pool = [&](const Pool& from, Instance& instance) -> EnginePool {
-    return {static_cast<std::size_t>(from.instances), limits_of(spec, instance),
+    return {static_cast<std::size_t>(from.instances), limits_of(scenario, instance),
             costs_of(instance.engine)};
   };
   Disaggregated engine(pool(*spec.prefill, prefill), pool(*spec.decode, decode),
@@ -196,7 +202,8 @@ ServeOutcome simulate_static(const Scenario& scenario, Instance& instance) {
   double decode_s = 0, sequence_seconds = 0;
   for (auto& hand :
        deal(draw_requests(spec, batch, scenario.seed), static_cast<std::size_t>(spec.instances))) {
-    FixedBatch run = play_fixed_batch(hand, limits_of(spec, instance), costs_of(instance.engine));
+    FixedBatch run =
+        play_fixed_batch(hand, limits_of(scenario, instance), costs_of(instance.engine));
     Played p;
     p.to = {front + run.end_s, 0, run.sequence_seconds, run.work, {}};
     for (const Request& r : hand) p.to.tokens += r.output;

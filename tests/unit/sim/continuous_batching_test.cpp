@@ -19,6 +19,7 @@ struct Run {
   std::vector<Served> served;
   double end_s = 0, tokens = 0, prompts = 0, peak = 0, sequence_seconds = 0, preemptions = 0;
   double oversized = 0, gaps = 0, gap_s = 0;
+  double gap_p50_s = 0, gap_p90_s = 0, gap_p99_s = 0;
 };
 
 /// Plays all requests; a closed loop of `users` when positive, else by their arrival times.
@@ -49,7 +50,10 @@ Run run(const std::vector<Request>& requests, BatchingLimits limits, std::size_t
           .preemptions = engine.preemptions(),
           .oversized = engine.oversized_prompts(),
           .gaps = gaps,
-          .gap_s = gap_s};
+          .gap_s = gap_s,
+          .gap_p50_s = gaps > 0 ? quantile(engine.gaps(), 0.5) : 0,
+          .gap_p90_s = gaps > 0 ? quantile(engine.gaps(), 0.9) : 0,
+          .gap_p99_s = gaps > 0 ? quantile(engine.gaps(), 0.99) : 0};
 }
 
 }  // namespace
@@ -73,6 +77,9 @@ TEST_CASE("continuous batching: jumps over equal steps end where single steps do
     limits.jump = false;
     const Run stepped = run(requests, limits, rate > 0 ? 0 : 16);
     CHECK(jumped.end_s == doctest::Approx(stepped.end_s).epsilon(1e-9));
+    CHECK(jumped.gap_p50_s / stepped.gap_p50_s == doctest::Approx(1).epsilon(1e-9));
+    CHECK(jumped.gap_p90_s / stepped.gap_p90_s == doctest::Approx(1).epsilon(1e-9));
+    CHECK(jumped.gap_p99_s / stepped.gap_p99_s == doctest::Approx(1).epsilon(1e-9));
     for (std::size_t i = 0; i < requests.size(); ++i) {
       CHECK(jumped.served[i].first_token_s ==
             doctest::Approx(stepped.served[i].first_token_s).epsilon(1e-9));
@@ -100,6 +107,52 @@ TEST_CASE("continuous batching: a small cache preempts, is never exceeded and lo
   double inputs = 0;
   for (const Request& q : requests) inputs += q.input;
   CHECK(r.prompts > inputs);  // recomputation
+}
+
+TEST_CASE("continuous batching: swapped sequences are copied out and back, nothing is recomputed") {
+  const std::vector<Request> requests = drawn(200, 0, 400);
+  BatchingLimits limits{.sequences = 64, .step_tokens = 2048, .cache_tokens = 5000};
+  const Run again = run(requests, limits, 64);
+  limits.swap_tokens_per_s = 1e6;
+  const Run swapped = run(requests, limits, 64);
+  double inputs = 0;
+  for (const Request& q : requests) inputs += q.input;
+  CHECK(swapped.preemptions > 0);
+  CHECK(swapped.prompts == doctest::Approx(inputs));
+  CHECK(swapped.tokens == doctest::Approx(outputs(requests)));
+  CHECK(swapped.peak <= limits.cache_tokens);
+  // A prompt token costs 10 us: copies of 1 us a token are cheaper, of 100 us dearer.
+  CHECK(swapped.end_s < again.end_s);
+  limits.swap_tokens_per_s = 1e4;
+  CHECK(run(requests, limits, 64).end_s > again.end_s);
+}
+
+TEST_CASE("continuous batching: a swap costs its bytes twice, by hand") {
+  // Two sequences of 100 in and 41 out share a cache of 250: after 24 steps both hold 124 and one
+  // more token each does not fit. The second leaves, and comes back when the first is done.
+  const std::vector<Request> two{{.input = 100, .output = 41}, {.input = 100, .output = 41}};
+  const Run r = run(two, {.cache_tokens = 250, .swap_tokens_per_s = 1e5}, 2);
+  CHECK(r.preemptions == 1);
+  const auto steps = [](double sequences, double from, double to) {
+    double sum = 0;
+    for (double c = from; c < to; ++c) sum += 1e-3 + 1e-4 * sequences + 1e-6 * sequences * c;
+    return sum;
+  };
+  const double prompts = 1e-3 + 200e-5;
+  const double first = prompts + steps(2, 100, 125) + 125 / 1e5 + steps(1, 125, 140);
+  CHECK(r.served[0].done_s == doctest::Approx(first));
+  CHECK(r.served[1].done_s == doctest::Approx(first + 125 / 1e5 + steps(1, 125, 140)));
+}
+
+TEST_CASE("continuous batching: half-empty blocks leave room for fewer sequences") {
+  const std::vector<Request> requests = drawn(200, 0, 400);
+  BatchingLimits limits{.sequences = 64, .step_tokens = 2048, .cache_tokens = 5000};
+  const Run exact = run(requests, limits, 64);
+  limits.block_tokens = 128;
+  const Run blocks = run(requests, limits, 64);
+  CHECK(blocks.peak <= limits.cache_tokens);
+  CHECK(blocks.end_s > exact.end_s);
+  CHECK(blocks.tokens == doctest::Approx(outputs(requests)));
 }
 
 TEST_CASE("continuous batching: sequences in flight are output rate times time per token") {

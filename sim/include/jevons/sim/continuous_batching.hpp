@@ -5,7 +5,8 @@
 // let in, a completion, a full cache) are one jump: their time is summed in closed form over the
 // cells of the step model, in which it is linear in context. A prompt is let in when a sequence
 // slot and cache for prompt and first token are free; when decoding outgrows the cache the sequence
-// that joined last is preempted and its tokens are computed again. A request's first token comes
+// that joined last is preempted and its tokens are computed again, or copied to the host and back
+// while the engine waits. A request's first token comes
 // with the step that ends its prompt. Without chunked prefill prompts run whole and alone: as many
 // as the budget holds, or one that is longer than it, while decoding waits (the scheduling of
 // engines before chunking: prompts first). Costs are injected, so that tests can play with any.
@@ -29,7 +30,9 @@ enum class EngineRole { whole, prefill, decode };
 struct BatchingLimits {
   double sequences = 256;
   double step_tokens = 8192;
-  double cache_tokens = 0;  ///< 0: no limit
+  double cache_tokens = 0;       ///< 0: no limit
+  double block_tokens = 1;       ///< the cache is handed out in blocks of so many
+  double swap_tokens_per_s = 0;  ///< to the host and back; 0: preempted sequences are recomputed
   bool chunked_prefill = true;
   double tokens_per_step = 1;  ///< a sequence gains in one step (speculation)
   double query_tokens = 1;     ///< of the step budget a decoding sequence takes
@@ -63,7 +66,7 @@ class ContinuousBatching {
   [[nodiscard]] double now() const { return now_; }
 
   [[nodiscard]] const std::vector<Served>& served() const { return served_; }
-  /// Gaps between the tokens of a sequence; those of a jump count with their mean.
+  /// Gaps between the tokens of a sequence; those of a jump lie evenly around their mean.
   [[nodiscard]] const std::vector<Weighted>& gaps() const { return gaps_; }
   [[nodiscard]] const StepWork& work() const { return work_; }
   [[nodiscard]] double decode_sequence_seconds() const { return sequence_seconds_; }
@@ -83,6 +86,7 @@ class ContinuousBatching {
     double token_s = 0;     ///< of its last token, when it does not decode
     long finish_step = -1;  ///< of the step counter; -1: not decoding
     long joined_step = 0;
+    bool swapped = false;  ///< its cache lies in host memory
   };
   struct Finish {
     long step;
@@ -115,6 +119,10 @@ class ContinuousBatching {
   void finish_prompts();
   void preempt_last();
   void preempt_overflow();
+  void copy(double tokens);
+  void stall();
+  [[nodiscard]] double used() const;
+  [[nodiscard]] double block_loss() const;
   void count_gaps(double time_s, long steps);
   void join(std::size_t index);
   void complete(std::size_t index);
@@ -140,6 +148,7 @@ class ContinuousBatching {
   double reserved_ = 0;                 ///< cache tokens of prompts being computed
   double peak_cache_ = 0, sequence_seconds_ = 0, tokens_out_ = 0, prompt_tokens_ = 0;
   double preemptions_ = 0, oversized_ = 0;
+  double copying_s_ = 0;  ///< of swapped caches, before the next step
   StepWork work_;
 };
 

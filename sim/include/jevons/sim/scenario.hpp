@@ -84,6 +84,9 @@ struct Pool {
 
 enum class ServeMode { aggregated, disaggregated, static_batch };
 
+/// What becomes of a sequence that the KV cache has no room for.
+enum class Preemption { recompute, swap };
+
 struct ServeSpec {
   ServeMode mode = ServeMode::aggregated;
   Traffic traffic;
@@ -92,6 +95,7 @@ struct ServeSpec {
   double max_batch_sequences = 256;
   double max_batch_tokens = 8192;
   bool chunked_prefill = true;
+  Preemption preemption = Preemption::recompute;
   double instances = 1;
   std::optional<Pool> prefill, decode;
   bool attention_dp = false;

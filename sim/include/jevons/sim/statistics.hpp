@@ -1,6 +1,7 @@
 // Exact order statistics.
 #pragma once
 
+#include <span>
 #include <vector>
 
 namespace jevons::sim {
@@ -9,11 +10,12 @@ namespace jevons::sim {
 /// Reorders `values`, which must not be empty.
 [[nodiscard]] double quantile(std::vector<double>& values, double p);
 
-/// A value that occurred `count` times.
+/// A value that occurred `count` times, or `points` values that many times in all, evenly spaced
+/// over `spread` around it.
 struct Weighted {
-  double value = 0, count = 0;
+  double value = 0, count = 0, spread = 0, points = 1;
 };
-/// The same over weighted values; sorts them.
-[[nodiscard]] double quantile(std::vector<Weighted>& values, double p);
+/// The same over weighted values, which must not be empty; to a relative 1e-12.
+[[nodiscard]] double quantile(std::span<const Weighted> values, double p);
 
 }  // namespace jevons::sim

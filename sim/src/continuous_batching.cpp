@@ -181,7 +181,8 @@ void ContinuousBatching::count_gaps(double time_s, long steps) {
     const double first = contexts_ / decoding_;
     spread = at(first + (n - 1) * limits_.tokens_per_step) - at(first);
   }
-  for (const Weighted& w : late_) gaps_.push_back({now_ - time_s + each - spread / 2 - w.value, w.count});
+  for (const Weighted& w : late_)
+    gaps_.push_back({now_ - time_s + each - spread / 2 - w.value, w.count});
   if (late > 0 && steps > 1) {  // those that were late are counted; the others take the first step
     if (decoding_ > late) gaps_.push_back({each - spread / 2, decoding_ - late});
     const double step = spread / (n - 1);

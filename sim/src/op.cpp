@@ -38,7 +38,19 @@ Result run_op(const Scenario& scenario, const RunOptions& /*options*/) {
   const OperatorModel model(scenario.cluster, scenario.stack);
   const OperatorCost cost = model.cost(op);
   // A kernel in a loop: its launch is hidden (contract, section 1).
-  const double seconds = cost.time.raw();
+  double seconds = cost.time.raw();
+  Activity activity;
+  activity.kernel_loop = true;
+  activity.format = op.format;
+  const auto at_rate = [&] {
+    activity.flops_per_s = cost.flops.raw() / seconds;
+    activity.bytes_per_s = is_network(op) ? 0 : cost.bytes.raw() / seconds;
+  };
+  if (seconds > 0) {
+    at_rate();
+    seconds *= cap_stretch(activity, scenario.cluster, scenario.stack.at("power_cap_exponent"));
+    at_rate();
+  }
 
   Result result;
   result.scenario = scenario;
@@ -51,11 +63,6 @@ Result run_op(const Scenario& scenario, const RunOptions& /*options*/) {
   }
   result.metrics.set_text("bound", to_string(cost.bound));
   if (seconds > 0 && power_known(scenario.cluster)) {
-    Activity activity;
-    activity.kernel_loop = true;
-    activity.flops_per_s = cost.flops.raw() / seconds;
-    activity.format = op.format;
-    activity.bytes_per_s = is_network(op) ? 0 : cost.bytes.raw() / seconds;
     result.metrics.set("power_w_per_accelerator", chip_power(activity, scenario.cluster).raw());
   }
   OperatorRow row;
@@ -77,6 +84,9 @@ Result run_op(const Scenario& scenario, const RunOptions& /*options*/) {
   time.children = {
       part("floor", floor),
       part(std::string(to_string(cost.bound)) + " and what it does not hide", cost.time - floor)};
+  if (seconds > cost.time.raw()) {
+    time.children.push_back(part("power cap", Seconds(seconds) - cost.time));
+  }
   result.breakdown.push_back(std::move(time));
   result.operators.push_back(std::move(row));
   return result;

@@ -176,6 +176,14 @@ PowerEstimate power_around(Watts chip, const Cluster& cluster, const PowerSpec& 
   return estimate;
 }
 
+double cap_stretch(const Activity& activity, const Cluster& cluster, double exponent) {
+  if (!(Watts(0) < cluster.power_cap) || !power_known(cluster)) return 1;
+  Cluster free = cluster;
+  free.power_cap = Watts(0);
+  const double over = chip_power(activity, free) / cluster.power_cap;
+  return over > 1 ? std::pow(over, exponent) : 1;
+}
+
 FlopRate power_roof(NumberFormat format, Bandwidth bytes_per_s, const Cluster& cluster) {
   Activity loop;
   loop.format = format;

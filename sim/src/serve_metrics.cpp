@@ -28,16 +28,9 @@ void put_rate(Metrics& metrics, const std::string& name, double rate, double acc
 
 Activity activity_of(const Scenario& scenario, const StepWork& done, double scale) {
   const double busy = done.time_s > 0 ? std::min(1.0, done.time_s) : 1.0;
-  const StepWork work = done * scale;
-  // Rates while busy, as the power model wants them.
-  return {.flops_per_s = (work.flops - work.wide_flops) / busy,
-          .format = scenario.precision.gemm,
-          .wide_flops_per_s = work.wide_flops / busy,
-          .bytes_per_s = (work.weight_bytes + work.kv_bytes) / busy,
-          .busy_fraction = busy,
-          .tile_flops_per_s = work.tile_flops / busy,
-          .tile_bytes_per_s = work.tile_bytes / busy,
-          .tile_weights = scenario.precision.weights};
+  Activity activity = activity_of(done * scale, busy, scenario.precision);
+  activity.busy_fraction = busy;
+  return activity;
 }
 
 struct DeploymentPower {

@@ -94,9 +94,20 @@ StepWork operator*(const StepWork& w, double s) {
           w.tile_flops * s, w.tile_bytes * s, w.launches * s};
 }
 
+Activity activity_of(const StepWork& work, double seconds, const Precision& precision) {
+  return {.flops_per_s = (work.flops - work.wide_flops) / seconds,
+          .format = precision.gemm,
+          .wide_flops_per_s = work.wide_flops / seconds,
+          .bytes_per_s = (work.weight_bytes + work.kv_bytes) / seconds,
+          .tile_flops_per_s = work.tile_flops / seconds,
+          .tile_bytes_per_s = work.tile_bytes / seconds,
+          .tile_weights = precision.weights};
+}
+
 StepModel::StepModel(const Scenario& scenario, const StepLayout& layout)
     : model_(scenario.model),
       stack_(scenario.stack),
+      cluster_(scenario.cluster),
       precision_(scenario.precision),
       layout_(layout),
       costs_(scenario.cluster, scenario.stack),
@@ -368,6 +379,10 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
   sum.time_s += transfer_time(s.sequences * layout_.query_tokens + s.prefill_tokens);
   sum.time_s += stack_.at("serve_host_per_step_s") +
                 stack_.at("serve_per_sequence_s") * batch.sequences / data_ranks_;
+  if (Watts(0) < cluster_.power_cap && sum.time_s > 0) {
+    sum.time_s *= cap_stretch(activity_of(sum, sum.time_s, precision_), cluster_,
+                              stack_.at("power_cap_exponent"));
+  }
   sum.overhead_s = sum.time_s - kernels;
   return sum;
 }

@@ -205,3 +205,16 @@ TEST_CASE("power: 16-bit layers of a 4-bit checkpoint burn 16-bit energy") {
   CHECK((chip_power(wide, b200).raw() - rest) / (chip_power(narrow, b200).raw() - rest) ==
         doctest::Approx(1.3 / 0.47).epsilon(0.02));
 }
+
+TEST_CASE("power: a cap of 500 of 700 W costs a busy H200 19 % of its rate, an idle one nothing") {
+  // MLPerf Inference, Llama-2-70B Offline: 25,262 against 31,303 tokens/s on eight H200.
+  ClusterOverrides cap;
+  cap.power_cap_w = 500;
+  const Cluster capped = cluster_of("h200-sxm", 8, cap);
+  Activity full = at(2.0, 700);
+  full.format = {Format::fp8};
+  while (chip_power(full, cluster_of("h200-sxm")).raw() < 680) full.flops_per_s *= 1.05;
+  CHECK(1 / cap_stretch(full, capped, 0.6) == doctest::Approx(25262.0 / 31303).epsilon(0.03));
+  CHECK(cap_stretch(at(0.5, 10), capped, 0.6) == 1.0);
+  CHECK(cap_stretch(full, cluster_of("h200-sxm"), 0.6) == 1.0);
+}

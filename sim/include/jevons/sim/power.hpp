@@ -64,6 +64,13 @@ struct PowerEstimate {
 [[nodiscard]] Breakdown chip_power_parts(const Activity& activity,
                                          const hwmodels::Cluster& cluster);
 
+/// What a power cap makes longer: (W / cap)^exponent where the chip would draw W > cap without it,
+/// 1 where the cap does not bind or there is none. Exponent 0.6: eight H200 capped at 500 of 700 W
+/// lose 19 % of their throughput (MLPerf Inference, Llama-2-70B Offline); memory-bound decoding
+/// stays below the cap and loses nothing.
+[[nodiscard]] double cap_stretch(const Activity& activity, const hwmodels::Cluster& cluster,
+                                 double exponent);
+
 /// Highest rate in `format` at which the chip stays below its limit while it moves `bytes_per_s`;
 /// above it the clock drops (kernel-loop constants). Infinite when the arithmetic costs nothing.
 [[nodiscard]] FlopRate power_roof(NumberFormat format, Bandwidth bytes_per_s,

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "jevons/sim/operator_cost.hpp"
+#include "jevons/sim/power.hpp"
 #include "jevons/sim/result.hpp"
 #include "jevons/sim/scenario.hpp"
 #include "jevons/workloads/graph.hpp"
@@ -57,6 +58,10 @@ struct StepWork {
   StepWork& operator+=(const StepWork& o);
   friend StepWork operator*(const StepWork& w, double s);
 };
+
+/// What a chip does that gets through `work` in `seconds`.
+[[nodiscard]] Activity activity_of(const StepWork& work, double seconds,
+                                   const Precision& precision);
 
 struct StepLayout {
   workloads::Parallelism parallelism;
@@ -122,6 +127,7 @@ class StepModel {
 
   const workloads::ModelConfig& model_;
   const hwmodels::Stack& stack_;
+  const hwmodels::Cluster& cluster_;
   Precision precision_;
   StepLayout layout_;
   OperatorModel costs_;

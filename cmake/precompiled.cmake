@@ -11,5 +11,8 @@ endif()
 function(jevons_precompiled_json target)
   if(TARGET jevons_precompiled)
     target_precompile_headers(${target} REUSE_FROM jevons_precompiled)
+    # GCC 12 forgets that what is inlined from the header is a system's, and warns about std::string.
+    target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-stringop-overflow
+                           -Wno-stringop-overread -Wno-restrict)
   endif()
 endfunction()

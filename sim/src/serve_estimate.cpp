@@ -11,8 +11,8 @@
 //           / (2 W) in a run of W = requests / c waves that starts cold with c requests at once;
 //           the queue's mean over such a run is 1 - 1/(2 W) of the steady one)
 //   Stacks that balance attention data parallelism collect up to one prompt a rank: m no less than
-//   min(R H_R, X N t_dec) for R ranks, N the steps a prompt may be held back; it waits
-//   (m - 1) / (2 X) for the others.
+//   min(R H_R, 1 + X N t_dec) for R ranks, N the steps a prompt may be held back: the first of
+//   them to the end, the others half of that on average.
 //   E2E   = TTFT + (O − 1) TPOT,  X = n / E2E                                       (fixed point)
 //   Without chunked prefill prompts run whole and alone while decoding waits: inc is a step of m
 //   prompts / m with m = l / (1 - e^-l), l = B gain / (O − 1) sequences ending in a decode step,
@@ -69,14 +69,20 @@ struct PromptCost {
 /// Prompts that stacks which balance attention data parallelism collect: they hold a prompt back,
 /// up to so many steps, until every rank has one to work on. A prompt goes where a sequence has
 /// ended: all of R ranks have one after R (1 + 1/2 + ... + 1/R) arrivals.
-double collected(const Scenario& scenario, const DecodeEngine& engine, double rate,
-                 const StepWork& decode) {
+struct Collected {
+  double prompts = 1, wait = 0;
+};
+Collected collected(const Scenario& scenario, const DecodeEngine& engine, double rate,
+                    const StepWork& decode) {
   const double steps = scenario.stack.at("serve_balance_wait_steps");
-  if (steps <= 0 || !scenario.serve.attention_dp) return 1;
+  if (steps <= 0 || !scenario.serve.attention_dp || rate <= 0) return {};
   const double ranks = engine.model().data_ranks();
   double all = 0;
   for (double k = 1; k <= ranks; ++k) all += ranks / k;
-  return std::clamp(rate * steps * decode.time_s, 1.0, std::max(1.0, all));
+  // The first waits to the end, the others half of it on average.
+  const double longest = steps * decode.time_s, during = rate * longest;
+  if (1 + during >= all) return {std::max(1.0, all), (all - 1) / (2 * rate)};
+  return {1 + during, longest * (1 + during / 2) / (1 + during)};
 }
 
 /// Steps one prompt is cut into when each has room for `budget` tokens, and whole prompts of one.
@@ -109,13 +115,12 @@ double sharing(double ended) {
 PromptCost prompt_cost(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
                        double batch, double rate, const StepWork& decode) {
   const ServeSpec& spec = scenario.serve;
-  const double least = collected(scenario, engine, rate, decode);
+  const auto [least, held] = collected(scenario, engine, rate, decode);
   const double taken = spec.chunked_prefill ? batch : 0.0;
   const auto [chunks, most] = packing(spec, len, std::max(1.0, spec.max_batch_tokens - taken));
   PromptCost cost;
   cost.together = std::min(least, most);
-  // The first to be collected waits for the last, on average half of that.
-  cost.wait = rate > 0 ? (cost.together - 1) / (2 * rate) : 0;
+  cost.wait = held;
   if (!spec.chunked_prefill) {
     const double ended = batch * engine.gain() / std::max(len.output - 1, 1.0);
     cost.together = std::min(std::max(least, sharing(ended)), most);

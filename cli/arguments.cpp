@@ -267,7 +267,7 @@ std::vector<std::string> long_names(const CLI::App& app) {
 /// CLI11 knows no suggestions: name the nearest verb or flag.
 std::string hint(const CLI::App& app, const CLI::ParseError& error, int argc,
                  const char* const* argv) {
-  const std::string message = error.what();
+  std::string message = error.what();
   const CLI::App* at = &app;
   std::vector<std::string> verb_names;
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {

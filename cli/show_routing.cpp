@@ -39,6 +39,7 @@ sim::RoutingSpec spec_of(const workloads::FeedForward& ffn) {
   spec.top_k = ffn.top_k;
   spec.groups = ffn.groups;
   spec.group_limit = ffn.group_limit;
+  spec.tokens_per_step = 512;
   return spec;
 }
 

@@ -60,10 +60,10 @@ class StageReader {
     read_batch(out);
     out.scenario = scenario();
     sim::TrainSpec& train = out.scenario.train;
-    const double sequences =
-        (train.global_batch_sequences + out.batch_from.value_or(train.global_batch_sequences)) / 2;
-    train.tokens =
-        tokens ? *tokens : static_cast<double>(*steps) * sequences * train.sequence_length;
+    const double to = train.global_batch_sequences, from = out.batch_from.value_or(to);
+    // A batch linear in the tokens grows exponentially with the steps: their logarithmic mean.
+    const double mean = from == to ? to : (to - from) / std::log(to / from);
+    train.tokens = tokens ? *tokens : static_cast<double>(*steps) * mean * train.sequence_length;
     object_.finish();
     return out;
   }

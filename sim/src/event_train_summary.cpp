@@ -1,5 +1,8 @@
 // What a played step says: in the terms of the closed form, along the critical path, over time.
+#include "jevons/core/error.hpp"
 #include "jevons/sim/event_train.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,6 +23,11 @@ EventOptions full_cluster(const TrainingPlan& plan, const workloads::Parallelism
   experts.ranks = layout.ep;
   experts.replicas = std::max(1L, layout.ep * layout.etp / chips);
   out.experts = experts;
+  if (experts.max_over_mean > static_cast<double>(std::max(1L, experts.ranks))) {
+    throw bad_input("/train/expert_load_max_over_mean",
+                    fmt::format("{:g} with ep {}", experts.max_over_mean, experts.ranks),
+                    "one rank has all tokens at ep times the mean");
+  }
   if (spread > 0) {
     std::mt19937_64 random(experts.seed);
     std::normal_distribution<double> normal;

@@ -1,14 +1,12 @@
 // Leave one group out, fit again, predict it.
 #include "fit_bench.hpp"
+#include "fit_groups.hpp"
 
 #include "jevons/sim/fit.hpp"
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
-#include <map>
-#include <thread>
 
 namespace jevons::sim {
 namespace {
@@ -133,22 +131,13 @@ void predict(std::span<const FitSample> samples, const StandIns& stand_ins,
 }
 
 std::vector<CrossGroup> groups_of(std::span<const FitSample> samples, CrossUnit unit) {
-  std::map<std::string, CrossGroup> groups;
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    const Scenario& s = *samples[i].scenario;
-    const std::string& chip = s.cluster.accelerator.id;
-    const std::string name = unit == CrossUnit::truth_group
-                                 ? samples[i].group
-                                 : kernel_family(s.op.op.shape) + "/" + chip;
+  return groups_by(samples, [unit](const FitSample& sample) -> GroupName {
+    const std::string& chip = sample.scenario->cluster.accelerator.id;
+    const std::string family = kernel_family(sample.scenario->op.op.shape);
+    const std::string name = unit == CrossUnit::truth_group ? sample.group : family + "/" + chip;
     // A group of the file may mix kinds or chips: each is left out on its own.
-    CrossGroup& group = groups[name + "|" + kernel_family(s.op.op.shape) + "|" + chip];
-    group.name = name;
-    group.accelerator = chip;
-    group.samples.push_back(i);
-  }
-  std::vector<CrossGroup> list;
-  for (auto& [key, group] : groups) list.push_back(std::move(group));
-  return list;
+    return {name + "|" + family + "|" + chip, name};
+  });
 }
 
 }  // namespace
@@ -158,17 +147,8 @@ std::vector<CrossGroup> cross_validate(std::span<const FitSample> samples,
                                        const CrossOptions& options) {
   const StandIns stand_ins(class_constants);
   std::vector<CrossGroup> groups = groups_of(samples, options.unit);
-  std::atomic<std::size_t> next{0};
-  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::jthread> pool;
-  for (unsigned t = 0; t < (options.threads > 0 ? options.threads : cores); ++t) {
-    pool.emplace_back([&] {
-      for (std::size_t i = next++; i < groups.size(); i = next++) {
-        predict(samples, stand_ins, options.fit, groups[i]);
-      }
-    });
-  }
-  pool.clear();
+  predict_each(groups, options.threads,
+               [&](CrossGroup& group) { predict(samples, stand_ins, options.fit, group); });
   return groups;
 }
 

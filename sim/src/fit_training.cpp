@@ -1,10 +1,10 @@
 #include "jevons/sim/fit_training.hpp"
 
+#include "fit_groups.hpp"
+
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <map>
-#include <thread>
 
 namespace jevons::sim {
 namespace {
@@ -109,21 +109,6 @@ void predict(const Bench& bench, CrossGroup& group) {
   group.errors = errors_with(out, constants);
 }
 
-std::vector<CrossGroup> groups_of(std::span<const FitSample> samples) {
-  std::map<std::string, CrossGroup> groups;
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    const Scenario& s = *samples[i].scenario;
-    CrossGroup& group =
-        groups[samples[i].group + "|" + s.stack.id + "|" + s.cluster.accelerator.id];
-    group.name = samples[i].group + ", " + s.stack.id;
-    group.accelerator = s.cluster.accelerator.id;
-    group.samples.push_back(i);
-  }
-  std::vector<CrossGroup> list;
-  for (auto& [key, group] : groups) list.push_back(std::move(group));
-  return list;
-}
-
 }  // namespace
 
 std::vector<CrossGroup> cross_validate_training(std::span<const FitSample> samples,
@@ -131,16 +116,8 @@ std::vector<CrossGroup> cross_validate_training(std::span<const FitSample> sampl
                                                 const StackConstants& stack_constants,
                                                 const CrossOptions& options) {
   const Bench bench{samples, class_constants, stack_constants, options.fit};
-  std::vector<CrossGroup> groups = groups_of(samples);
-  std::atomic<std::size_t> next{0};
-  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::jthread> pool;
-  for (unsigned t = 0; t < (options.threads > 0 ? options.threads : cores); ++t) {
-    pool.emplace_back([&] {
-      for (std::size_t i = next++; i < groups.size(); i = next++) predict(bench, groups[i]);
-    });
-  }
-  pool.clear();
+  std::vector<CrossGroup> groups = groups_by_stack(samples);
+  predict_each(groups, options.threads, [&](CrossGroup& group) { predict(bench, group); });
   return groups;
 }
 

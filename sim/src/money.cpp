@@ -117,27 +117,25 @@ double played_goodput(const Failures& failures, long accelerators, Seconds check
   const double interval = goodput(failures, accelerators, checkpoint_write).interval.raw();
   const double between =
       failures.mtbf_accelerator_hours * kSecondsPerHour / static_cast<double>(accelerators);
-  // A checkpoint that takes longer to write than machines last never completes.
-  constexpr double kHopeless = 1e3;
+  // Machines that fail faster than they restart would be played for ever: by then the share is
+  // known.
+  constexpr long kMostFailures = 1000000;
   std::mt19937_64 random(seed);
   std::exponential_distribution<double> lifetime(1 / between);
   double now = 0, done = 0, next = lifetime(random);
-  const auto lasts = [&](double seconds) {
-    if (now + seconds <= next) {
-      now += seconds;
-      return true;
-    }
-    now = next;
+  for (long failed = 0; failed < kMostFailures; ++failed) {
+    // Checkpoints that are complete before the next failure, or all that are needed.
+    const double left = work.raw() - done;
+    const double needed = std::ceil(left / interval), each = interval + checkpoint_write.raw();
+    const double complete = std::min(needed, std::floor(std::max(0.0, next - now) / each));
+    const double all = left + needed * checkpoint_write.raw();
+    if (now + all <= next) return work.raw() / (now + all);
+    done += std::min(complete, needed - 1) * interval;
+    now = next + failures.restart_s;
     next += lifetime(random);
-    return false;
-  };
-  while (done < work.raw() && now < kHopeless * work.raw()) {
-    const double segment = std::min(interval, work.raw() - done);
-    if (lasts(segment + checkpoint_write.raw())) {
-      done += segment;
-    } else {
-      while (now < kHopeless * work.raw() && !lasts(failures.restart_s)) {
-      }
+    while (next < now && ++failed < kMostFailures) {  // a restart that fails begins anew
+      now = next + failures.restart_s;
+      next += lifetime(random);
     }
   }
   return done / now;

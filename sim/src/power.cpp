@@ -126,8 +126,9 @@ Watts host_watts(Watts chip, const Cluster& cluster, const PowerSpec& spec,
 
 }  // namespace
 
-Watts chip_power(const Activity& activity, const Cluster& cluster) {
-  const Energies e = energies(activity, cluster);
+namespace {
+
+Watts limited_power(const Activity& activity, const Cluster& cluster, const Energies& e) {
   const double free = e.p0 + e.per_byte * activity.bytes_per_s + arithmetic_watts(activity, e) +
                       expert_watts(activity, e);
   // (free^-n + limit^-n)^(-1/n), written so that no power overflows.
@@ -135,6 +136,12 @@ Watts chip_power(const Activity& activity, const Cluster& cluster) {
   const double busy = low / std::pow(1.0 + std::pow(low / high, e.exponent), 1.0 / e.exponent);
   const double share = std::clamp(activity.busy_fraction, 0.0, 1.0);
   return Watts(share * busy + (1.0 - share) * std::min(idle_watts(cluster.accelerator), busy));
+}
+
+}  // namespace
+
+Watts chip_power(const Activity& activity, const Cluster& cluster) {
+  return limited_power(activity, cluster, energies(activity, cluster));
 }
 
 Breakdown chip_power_parts(const Activity& activity, const Cluster& cluster) {
@@ -178,9 +185,9 @@ PowerEstimate power_around(Watts chip, const Cluster& cluster, const PowerSpec& 
 
 double cap_stretch(const Activity& activity, const Cluster& cluster, double exponent) {
   if (!(Watts(0) < cluster.power_cap) || !power_known(cluster)) return 1;
-  Cluster free = cluster;
-  free.power_cap = Watts(0);
-  const double over = chip_power(activity, free) / cluster.power_cap;
+  Energies free = energies(activity, cluster);
+  free.limit *= cluster.accelerator.require("tdp_w") / cluster.power_cap.raw();
+  const double over = limited_power(activity, cluster, free) / cluster.power_cap;
   return over > 1 ? std::pow(over, exponent) : 1;
 }
 

@@ -187,14 +187,13 @@ double kv_bytes_per_token(const ModelConfig& model, NumberFormat format) {
 }
 
 double kv_bytes_of_sequence(const ModelConfig& model, NumberFormat format, double tokens) {
-  constexpr double kStateBytes = 4;  // engines keep a recurrent state in 32 bits
   double total = 0.0;
   for (const Layer& layer : model.layers) {
     const Attention& a = layer.attention;
     double kept = tokens;
     if (a.window > 0) kept = std::min(kept, f64(a.window));
     if (a.chunk > 0) kept = std::min(kept, f64(a.chunk));
-    total += kept * kv_bytes_per_token(a, format, true) + state_elements(a) * kStateBytes;
+    total += kept * kv_bytes_per_token(a, format, true) + state_elements(a) * kRecurrentStateBytes;
   }
   return total;
 }

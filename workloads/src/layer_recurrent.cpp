@@ -21,17 +21,14 @@ constexpr double kMamba2Chunk = 256, kLightningBlock = 256, kRetentionChunk = 51
 constexpr auto kProj = Module::attention_proj;
 
 /// Decoding tokens update the state one by one; chunks of prompts scan. Every sequence's state is
-/// read and written once. Engines keep the states of selective scans in 32 bits, for the errors of
-/// their sums grow with the sequence (NVIDIA-Nemotron-Nano-9B-v2 model card: "add
-/// --mamba_ssm_cache_dtype float32 for accurate quality"), and those of linear attention too.
+/// read and written once.
 std::size_t step_scan(Builder& b, const Attention& a, const DecodeContext& step, Scan s,
                       std::size_t after) {
-  constexpr double kStateBytes = 4;
   const double decoding = step.sequences * step.query_tokens;
   const double states = step.sequences + (step.prefill_tokens > 0 ? step.prefill_sequences : 0);
   s.flops =
       (decoding * recurrent_step_flops(a) + step.prefill_tokens * recurrent_flops(a)) / b.tp();
-  s.state_bytes = 2 * states * recurrent_state(a) / b.tp() * kStateBytes;
+  s.state_bytes = 2 * states * recurrent_state(a) / b.tp() * kRecurrentStateBytes;
   return b.core("scan", s, {after});
 }
 

@@ -169,6 +169,11 @@ TEST_CASE("scenario: a stage puts its keys over the run's and is checked like a 
     INFO(message);
     CHECK(message.find(part) != std::string::npos);
   };
+  // Batches linear in the tokens from 4,096 to 15,360: 1,000 steps of their logarithmic mean.
+  std::string steps = kStages;
+  steps.replace(steps.find("\"tokens\": \"469B\""), 16, "\"steps\": 1000");
+  CHECK(*read(steps).stages[0].scenario.train.tokens ==
+        doctest::Approx(1000.0 * 4096 * (15360 - 4096) / std::log(15360.0 / 4096)));
   says(changed("{\"cp\": 8}", "{\"cp\": 7}"), "/train/stages/2");
   says(changed("\"steps\": 1000,", ""), "either tokens or steps");
   says(changed("\"from\": 4096", "\"from\": 3072"), "dualpipe with pp 16 and 24 micro-batches");

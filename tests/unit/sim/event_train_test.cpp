@@ -1,5 +1,7 @@
 #include "jevons/sim/event_train.hpp"
 
+#include "jevons/core/error.hpp"
+
 #include <doctest/doctest.h>
 
 #include <numeric>
@@ -307,6 +309,14 @@ TEST_CASE("event training: uneven experts hold the whole group up as the most lo
     CHECK(compute / whole == doctest::Approx(0.5 + 0.5 / 1.5).epsilon(0.05));
     CHECK(played.step().raw() == play_training(plan, options).step().raw());
   }
+}
+
+TEST_CASE("event training: no rank has more than all tokens") {
+  UnevenExperts experts;
+  experts.max_over_mean = 9;
+  CHECK_THROWS_AS(
+      (void)full_cluster(full_plan(Schedule::one_f_one_b, 1), {.ep = 8, .dp = 8}, 0.0, experts),
+      Error);
 }
 
 TEST_CASE("event training: DualPipe's phases are counted and timed on the slowest rank") {

@@ -162,6 +162,13 @@ TEST_CASE("reliability: a played run loses what Daly's exact expectation says") 
   CHECK(sum / kRuns / expected == doctest::Approx(1).epsilon(0.005));
   CHECK(played_goodput(failures, 16384, Seconds(write), Seconds(work), 7) ==
         played_goodput(failures, 16384, Seconds(write), Seconds(work), 7));
+  // Checkpoints by the millisecond and machines that fail before they restart end as well.
+  failures.checkpoint_interval_s = 1e-3;
+  CHECK(played_goodput(failures, 16384, Seconds(write), Seconds(work), 1) < 1e-3);
+  failures.checkpoint_interval_s = 1200;
+  failures.mtbf_accelerator_hours = 1;
+  CHECK(played_goodput(failures, 16384, Seconds(write), Seconds(work), 1) < 1e-3);
+  failures.mtbf_accelerator_hours = 50700;
   // Machines that never live as long as a checkpoint takes make no progress.
   CHECK(played_goodput(failures, 16384, Seconds(1e6), Seconds(work), 1) == 0);
 }

@@ -6,7 +6,7 @@
 // counted), where it waits for a slot and room in the cache. A prefill instance has one channel for
 // each of its data-parallel groups; a cache takes the first that is free, in order of completion.
 // So the crossing lies between the first and the second token. What a decode instance preempts it
-// computes again itself.
+// computes again, or swaps, itself.
 // Left out: transfer by layer while the prompt still runs, queues at the receiver's links, and the
 // room a waiting cache holds on the sender.
 #pragma once

@@ -117,6 +117,10 @@ struct ModelCounts {
                                         bool with_index = false);
 /// Over all layers, index keys left out as published tables do.
 [[nodiscard]] double kv_bytes_per_token(const ModelConfig& model, NumberFormat format);
+/// Engines keep the states of selective scans in 32 bits, for the errors of their sums grow with
+/// the sequence (NVIDIA-Nemotron-Nano-9B-v2 model card: "add --mamba_ssm_cache_dtype float32 for
+/// accurate quality"), and those of linear attention too.
+inline constexpr double kRecurrentStateBytes = 4;
 /// Bytes a sequence of `tokens` holds: windows, chunks and recurrent states applied.
 [[nodiscard]] double kv_bytes_of_sequence(const ModelConfig& model, NumberFormat format,
                                           double tokens);

@@ -1,0 +1,46 @@
+#include "fit_groups.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <thread>
+#include <utility>
+
+namespace jevons::sim {
+
+std::vector<CrossGroup> groups_by(std::span<const FitSample> samples,
+                                  const std::function<GroupName(const FitSample&)>& name_of) {
+  std::map<std::string, CrossGroup> groups;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const GroupName name = name_of(samples[i]);
+    CrossGroup& group = groups[name.key];
+    group.name = name.name;
+    group.accelerator = samples[i].scenario->cluster.accelerator.id;
+    group.samples.push_back(i);
+  }
+  std::vector<CrossGroup> list;
+  for (auto& [key, group] : groups) list.push_back(std::move(group));
+  return list;
+}
+
+std::vector<CrossGroup> groups_by_stack(std::span<const FitSample> samples) {
+  return groups_by(samples, [](const FitSample& sample) -> GroupName {
+    const Scenario& s = *sample.scenario;
+    return {sample.group + "|" + s.stack.id + "|" + s.cluster.accelerator.id,
+            sample.group + ", " + s.stack.id};
+  });
+}
+
+void predict_each(std::span<CrossGroup> groups, unsigned threads,
+                  const std::function<void(CrossGroup&)>& predict) {
+  std::atomic<std::size_t> next{0};
+  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+  std::vector<std::jthread> pool;
+  for (unsigned t = 0; t < (threads > 0 ? threads : cores); ++t) {
+    pool.emplace_back([&] {
+      for (std::size_t i = next++; i < groups.size(); i = next++) predict(groups[i]);
+    });
+  }
+}
+
+}  // namespace jevons::sim

@@ -158,15 +158,25 @@ Traffic read_traffic(ScenarioReader& in, ObjectReader& serve) {
       in.took("/serve/traffic/requests", count, "default");
     }
   };
+  const auto optional_warm_up = [&] {
+    if (object->has_value("warm_up_requests")) {
+      traffic.warm_up_requests = object->number(
+          "warm_up_requests", {0, std::max(0.0, traffic.requests - 1)}, UnitKind::count);
+    } else {
+      object->ignore("warm_up_requests");
+    }
+  };
   switch (traffic.kind) {
     case Traffic::Kind::closed:
       traffic.concurrency = object->number("concurrency", {1, 1e9}, UnitKind::count);
       default_requests(10 * traffic.concurrency);
+      optional_warm_up();
       break;
     case Traffic::Kind::gamma: traffic.cv = object->number("cv", {0, 1000}); [[fallthrough]];
     case Traffic::Kind::poisson:
       traffic.requests_per_s = object->number("requests_per_s", {0, 1e9, true});
       default_requests(1000);
+      optional_warm_up();
       break;
     case Traffic::Kind::trace:
       traffic.file = in.resolve(object->string("file"));
@@ -225,6 +235,7 @@ Json write_traffic(const Traffic& traffic) {
     case Traffic::Kind::offline: out["requests"] = number_json(traffic.requests); break;
     case Traffic::Kind::static_batch: out["batch"] = number_json(traffic.batch); break;
   }
+  if (traffic.warm_up_requests) out["warm_up_requests"] = number_json(*traffic.warm_up_requests);
   return out;
 }
 

@@ -1,25 +1,9 @@
 // Closed forms of serving: fixed batch, closed loop, open arrivals.
 //
-// Closed loop of c users per instance (n = min(c, sequences it can hold) in service):
-//   t_dec = T(B, C, no prompt)        C = I + E[O²]/(2 E[O])
-//   m     = prompts that arrive during one step with a prompt, at most what the budget takes
-//   inc   = chunks (T(B, C, m prompts) − t_dec) / m
-//   f     = share of a request's life in service spent decoding,  B = n f
-//   TPOT  = t_dec / gain + (n − 1) inc f / (O − 1)
-//   TTFT  = t_front + inc m + t_dec + half the step under way + the prompts before this one, M/D/1
-//           at u = X inc (n - 1)/n: u^2/(1 - u) (inc m + t_dec)/2 (+ the queue when c > n, + c inc
-//           / (2 W) in a run of W = requests / c waves that starts cold with c requests at once;
-//           the queue's mean over such a run is 1 - 1/(2 W) of the steady one)
-//   Stacks that balance attention data parallelism collect up to one prompt a rank: m no less than
-//   min(R H_R, 1 + X N t_dec) for R ranks, N the steps a prompt may be held back: the first of
-//   them to the end, the others half of that on average.
-//   E2E   = TTFT + (O − 1) TPOT,  X = n / E2E                                       (fixed point)
-//   Without chunked prefill prompts run whole and alone while decoding waits: inc is a step of m
-//   prompts / m with m = l / (1 - e^-l), l = B gain / (O − 1) sequences ending in a decode step,
-//   and a request's own step takes no t_dec.
-// Source: operators-communication-engines 3.3, which has m = 1; its event simulation agrees to
-// -0.8 % median, 2.9 % P90. Known error against measurements: TPOT 5 % median.
-#include "serve_parts.hpp"
+// A closed loop of users: closed_loop.hpp. Users beyond its slots wait in line; the queue's mean over
+// a run of W waves that starts cold is 1 - 1/(2 W) of the steady one. Open arrivals: the loop whose
+// throughput is their rate, with prompts that come at any time and Kingman's queue.
+#include "closed_loop.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -46,159 +30,6 @@ double second_moment_over_mean(const Length& length) {
     }
   }
   return length.mean;
-}
-
-/// A loop of n requests in service on one instance.
-struct Loop {
-  double n = 1;
-  double rate = 0;  ///< requests per second
-  double tpot = 0;
-  double ttft = 0;  ///< without queue and cold start
-  double batch = 0;
-  double inc = 0;   ///< time a prompt adds to everyone
-  StepWork decode;  ///< one step
-  StepWork prompt;  ///< what one prompt adds
-};
-
-struct PromptCost {
-  double inc = 0, together = 1;  ///< seconds per prompt; prompts sharing a step
-  double wait = 0;               ///< for the other ranks' prompts
-  StepWork work;
-};
-
-/// Prompts that stacks which balance attention data parallelism collect: they hold a prompt back,
-/// up to so many steps, until every rank has one to work on. A prompt goes where a sequence has
-/// ended: all of R ranks have one after R (1 + 1/2 + ... + 1/R) arrivals.
-struct Collected {
-  double prompts = 1, wait = 0;
-};
-Collected collected(const Scenario& scenario, const DecodeEngine& engine, double rate,
-                    const StepWork& decode) {
-  const double steps = scenario.stack.at("serve_balance_wait_steps");
-  if (steps <= 0 || !scenario.serve.attention_dp || rate <= 0) return {};
-  const double ranks = engine.model().data_ranks();
-  double all = 0;
-  for (double k = 1; k <= ranks; ++k) all += ranks / k;
-  // The first waits to the end, the others half of it on average.
-  const double longest = steps * decode.time_s, during = rate * longest;
-  if (1 + during >= all) return {std::max(1.0, all), (all - 1) / (2 * rate)};
-  return {1 + during, longest * (1 + during / 2) / (1 + during)};
-}
-
-/// Steps one prompt is cut into when each has room for `budget` tokens, and whole prompts of one.
-struct Packing {
-  double chunks = 1, most = 1;
-};
-
-Packing packing(const ServeSpec& spec, const MeanLengths& len, double budget) {
-  return {
-      .chunks = spec.chunked_prefill ? std::max(1.0, std::ceil(len.computed / budget - 1e-9)) : 1.0,
-      .most = std::max(1.0, std::floor(budget / len.computed))};
-}
-
-/// Steps in which `prompts` run with nothing else, a prompt's chunks one after the other.
-StepWork prompts_alone(DecodeEngine& engine, const MeanLengths& len, double prompts,
-                       double chunks) {
-  return engine.step({.prefill_tokens = prompts * len.computed / chunks,
-                      .prefill_sequences = prompts,
-                      .prefill_position = len.prefill_position()}) *
-         chunks;
-}
-
-/// Prompts that share a step of their own when `ended` sequences end in the mean decode step, and
-/// as many prompts take their places: the mean of a Poisson number that is not zero.
-double sharing(double ended) {
-  return ended > 1e-6 ? ended / -std::expm1(-ended) : 1.0;
-}
-
-/// What one prompt adds to the steps it takes, when `rate` prompts arrive per second.
-PromptCost prompt_cost(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
-                       double batch, double rate, const StepWork& decode) {
-  const ServeSpec& spec = scenario.serve;
-  const auto [least, held] = collected(scenario, engine, rate, decode);
-  const double taken = spec.chunked_prefill ? batch : 0.0;
-  const auto [chunks, most] = packing(spec, len, std::max(1.0, spec.max_batch_tokens - taken));
-  PromptCost cost;
-  cost.together = std::min(least, most);
-  cost.wait = held;
-  if (!spec.chunked_prefill) {
-    const double ended = batch * engine.gain() / std::max(len.output - 1, 1.0);
-    cost.together = std::min(std::max(least, sharing(ended)), most);
-    cost.work = prompts_alone(engine, len, cost.together, 1) * (1 / cost.together);
-    cost.inc = cost.work.time_s;
-    return cost;
-  }
-  for (int pass = 0; pass < 3; ++pass) {
-    const double m = chunks > 1 ? 1.0 : cost.together;
-    const StepWork with = engine.step({.sequences = batch,
-                                       .context = len.context(),
-                                       .prefill_tokens = m * len.computed / chunks,
-                                       .prefill_sequences = m,
-                                       .prefill_position = len.prefill_position()});
-    cost.work = minus(with, decode) * (chunks / m);
-    cost.inc = std::max(0.0, cost.work.time_s);
-    if (chunks > 1) break;
-    const double next =
-        std::clamp(std::max(rate * with.time_s, least), 1.0, std::min(most, std::max(1.0, batch)));
-    if (std::abs(next - cost.together) < 0.01 * next) break;
-    cost.together = next;
-  }
-  return cost;
-}
-
-/// Requests of one token: a loop of prompts alone, as many in a step as the budget takes.
-Loop prompts_only(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
-                  double n) {
-  const Packing pack = packing(scenario.serve, len, scenario.serve.max_batch_tokens);
-  const double m = std::min(n, pack.most);
-  const StepWork step = prompts_alone(engine, len, m, pack.chunks);
-  Loop loop;
-  loop.n = n;
-  loop.prompt = step * (1 / m);
-  loop.inc = loop.prompt.time_s;
-  const double front = scenario.stack.at("serve_front_s");
-  loop.ttft = std::max(front + step.time_s, n * loop.inc);
-  loop.rate = n / loop.ttft;
-  return loop;
-}
-
-/// Half of the step under way, with or without a prompt, and the prompts in line before this one:
-/// M/D/1 at the share of the time that the other n - 1 users' prompts take.
-double wait_before(const ServeSpec& spec, const Loop& loop, double own, double n) {
-  constexpr double kMost = 0.95;
-  const double busy = std::min(kMost, loop.rate * loop.inc * (n - 1) / n);
-  const double step = spec.chunked_prefill ? own + loop.decode.time_s : own;
-  const double under_way = (1 - busy) * loop.decode.time_s / 2 + busy * step / 2;
-  return under_way + busy / (1 - busy) * step / 2 * busy;
-}
-
-Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len, double n) {
-  const double later = len.output - 1;  // tokens after the first
-  if (later <= 0) return prompts_only(scenario, engine, len, n);
-  Loop loop;
-  loop.n = n;
-  double f = 1;
-  for (int pass = 0; pass < 40; ++pass) {
-    loop.batch = std::max(n * f, std::min(n, 0.05));
-    loop.decode = engine.step({.sequences = loop.batch, .context = len.context()});
-    const PromptCost prompt =
-        prompt_cost(scenario, engine, len, loop.batch, loop.rate, loop.decode);
-    loop.inc = prompt.inc;
-    loop.prompt = prompt.work;
-    loop.tpot = loop.decode.time_s / engine.gain() + (n - 1) * prompt.inc * f / later;
-    const double own = prompt.inc * prompt.together;
-    loop.ttft = scenario.stack.at("serve_front_s") + prompt.wait + own +
-                wait_before(scenario.serve, loop, own, n) +
-                (scenario.serve.chunked_prefill ? loop.decode.time_s : 0.0);
-    const double life = loop.ttft + later * loop.tpot;
-    const double next = later * loop.tpot / life;
-    const double rate = n / life;
-    const bool settled = std::abs(next - f) < 1e-5 && std::abs(rate - loop.rate) < 1e-4 * rate;
-    loop.rate = rate;
-    f = 0.5 * (f + next);
-    if (settled) break;
-  }
-  return loop;
 }
 
 /// Work per second and accelerator of an instance that serves `rate` requests a second.
@@ -266,7 +97,8 @@ ServeOutcome open_traffic(const Scenario& scenario, Instance& instance, const Me
   ServeOutcome out;
   const double rate = spec.traffic.requests_per_s / spec.instances;
   bool stable = false;
-  const Loop loop = open_loop(scenario, instance, len, rate, limit, stable);
+  Loop loop = open_loop(scenario, instance, len, rate, limit, stable);
+  loop.ttft = first_token_of_strangers(scenario, loop);
   if (!stable) {
     fill(out, loop, len, instance.engine.gain(), loop.rate, spec.instances);
     out.warnings.push_back({"overload",
@@ -319,8 +151,12 @@ ServeOutcome estimate_aggregated(const Scenario& scenario, Instance& instance) {
     return open_traffic(scenario, instance, len, limit);
   }
   const bool offline = traffic.kind == Traffic::Kind::offline;
-  const double users =
-      std::max(1.0, (offline ? traffic.requests : traffic.concurrency) / spec.instances);
+  // No more are in flight than there are requests.
+  const double in_flight =
+      offline || (traffic.requests > 0 && traffic.requests < traffic.concurrency)
+          ? traffic.requests
+          : traffic.concurrency;
+  const double users = std::max(1.0, in_flight / spec.instances);
   const double n = std::min(users, limit);
   const Loop loop = closed_loop(scenario, instance.engine, len, n);
   ServeOutcome out;
@@ -334,9 +170,12 @@ ServeOutcome estimate_aggregated(const Scenario& scenario, Instance& instance) {
     // Queue of those beyond n. In a run of W waves the first one finds it shorter: all arrive at
     // once and the i-th waits for the i before it.
     const double steady = users / loop.rate - (loop.ttft + later);
+    if (waves >= 1) {
+      out.ttft.mean = cold_run_first_token(scenario, instance.engine, len, loop,
+                                           traffic.requests / spec.instances / n);
+    }
     out.ttft.mean += steady * (waves >= 1 ? 1 - 1 / (2 * waves) : 1);
     if (waves >= 1) {
-      out.ttft.mean += n * loop.inc / (2 * waves);
       out.warnings.push_back({"cold_start",
                               "ttft_mean_s is that of a run that starts cold with all users at "
                               "once, as benchmark harnesses report; rates are steady state",

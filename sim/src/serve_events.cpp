@@ -5,8 +5,8 @@
 // instance of both pools (disaggregated.hpp). A fixed batch goes round-robin over the instances
 // (fixed_batch.hpp). Closed loop: a user sends the next request when the last one is answered.
 // Warm-up: as many requests as users are cut off the front of a closed loop (a tenth of open
-// traffic), and the drain after the last arrival is left out of the rates; runs too short for that
-// are counted whole, and the result says so.
+// traffic) unless the scenario says how many, and the drain after the last arrival is left out of
+// the rates; runs too short for that are counted whole, and the result says so.
 #include "serve_played.hpp"
 
 #include "jevons/sim/disaggregated.hpp"
@@ -58,6 +58,16 @@ Mark mark_of(const Disaggregated& engine) {
           engine.prefill_work()};
 }
 
+/// Requests of a run of n that are cut off as warm-up.
+std::size_t cut_of(const Traffic& traffic, std::size_t n, std::size_t users) {
+  if (traffic.warm_up_requests) {
+    const double share = *traffic.warm_up_requests / std::max(traffic.requests, 1.0);
+    return static_cast<std::size_t>(std::round(share * static_cast<double>(n)));
+  }
+  const std::size_t warm = traffic.kind == Traffic::Kind::closed ? users : n / 10;
+  return traffic.kind == Traffic::Kind::offline || n < 3 * warm ? 0 : warm;
+}
+
 /// Plays the requests through a ContinuousBatching or Disaggregated engine.
 template <class Engine>
 Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> requests,
@@ -74,8 +84,7 @@ Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> req
   for (; sent < at_once; ++sent) {
     engine.arrive(out.requests[sent], out.requests[sent].arrival_s + front);
   }
-  const std::size_t warm = closed ? in_flight : n / 10;
-  out.cut = traffic.kind == Traffic::Kind::offline || n < 3 * warm ? 0 : warm;
+  out.cut = cut_of(traffic, n, in_flight);
   bool open = out.cut == 0, shut = false;
   while (done < n) {
     const std::size_t completed = engine.advance().size();
@@ -142,9 +151,8 @@ Warning warm_up(std::size_t cut, std::string_view of) {
           cut > 0 ? fmt::format("the first {} requests of {} are cut off as warm-up, the drain at "
                                 "the end is left out of the rates",
                                 cut, of)
-                  : "nothing is cut off as warm-up: the run is offline or shorter than three "
-                    "waves, and the "
-                    "rates include its start and its drain",
+                  : "nothing is cut off as warm-up: the run is offline, shorter than three waves or "
+                    "has warm_up_requests 0, and the rates include its start and its drain",
           "/serve/traffic"};
 }
 

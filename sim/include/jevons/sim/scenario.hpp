@@ -64,6 +64,8 @@ struct Traffic {
   enum class Kind { closed, poisson, gamma, trace, offline, static_batch } kind = Kind::closed;
   double concurrency = 1;
   double requests = 0;
+  /// Left out of every figure that events give; zero: the run is counted whole, start and drain.
+  std::optional<double> warm_up_requests{};
   double requests_per_s = 0, cv = 1;
   double batch = 1;
   std::string file{};

@@ -204,7 +204,8 @@ class Arguments {
                          "Fit constants: kernels of one accelerator to measured operators, its "
                          "power to watts in service, or a serving stack to its runs");
     inputs(fit, "Truth files (jevons.truth/1)", true);
-    fit->add_option("--hw", o_.hardware, "The accelerator: preset or SKU file");
+    fit->add_option("--hw", o_.hardware,
+                    "The accelerator: preset or SKU file; power: * for what all of them share");
     fit->add_option("--stack", o_.stack, "The serving stack, or * for what all of them share");
     fit->add_option("--metric", o_.metrics,
                     "Serving rows: only metrics that begin with this (repeatable); "

@@ -18,6 +18,10 @@ namespace {
 
 /// The SKU's own document: a file, or the one that ships.
 Json sku_document(const std::string& accelerator, const hwmodels::Catalogue& catalogue) {
+  if (accelerator == reports::kAll) {
+    const std::string shared = "classes/generic.json";
+    return parse_json(hwmodels::data_file(shared), shared);
+  }
   const bool is_file = accelerator.find('/') != std::string::npos || accelerator.ends_with(".json");
   if (is_file) return parse_json(read_text_file(accelerator), accelerator);
   (void)catalogue.accelerator(accelerator, "--hw");  // names the nearest when there is none
@@ -46,7 +50,7 @@ int serving_verb(const Options& options, std::span<const reports::TruthCase> cas
   const reports::FitInput input = reports::serving_fit_input(cases, catalogue, options.metrics);
   const sim::FitResult result = fit_serving(options, input);
   if (file) {
-    const std::string shared = options.stack == reports::kAllStacks ? "_serve" : options.stack;
+    const std::string shared = options.stack == reports::kAll ? "_serve" : options.stack;
     const std::string path = "stacks/" + shared + ".json";
     const Json document = options.stack.empty() ? sku_document(options.hardware.front(), catalogue)
                                                 : parse_json(hwmodels::data_file(path), path);

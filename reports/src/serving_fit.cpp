@@ -42,7 +42,10 @@ sim::FitConstant constant_of(const std::string& name, const std::string& scope,
     return {name, scope, found->value > 0 ? found->value : kLeastSeconds, kLeastSeconds / 1000,
             1.0};
   }
-  return {name, scope, found->value, found->value / 4, found->value * 4};
+  // A share of a peak is no more than all of it.
+  const double most =
+      name.find("_rate") != std::string::npos ? std::max(1.0, found->value) : found->value * 4;
+  return {name, scope, found->value, found->value / 4, std::min(most, found->value * 4)};
 }
 
 }  // namespace
@@ -79,7 +82,8 @@ sim::FitResult fit_stack(const std::string& stack, const std::vector<std::string
                          const FitInput& input, const sim::FitOptions& options) {
   std::vector<sim::FitSample> rows;
   for (const sim::FitSample& sample : input.samples) {
-    if (stack == kAllStacks || sample.scenario->stack.id == stack) rows.push_back(sample);
+    if (stack == kAll || sim::serving_family(sample.scenario->stack) == stack)
+      rows.push_back(sample);
   }
   if (rows.empty()) throw bad_input("fit", "no serving row ran under '" + stack + "'");
   std::vector<std::string> names = constants;
@@ -97,8 +101,9 @@ sim::FitResult fit_stack(const std::string& stack, const std::vector<std::string
 sim::FitResult fit_power(const std::string& accelerator, const std::vector<std::string>& constants,
                          const FitInput& input, const sim::FitOptions& options) {
   std::vector<sim::FitSample> rows;
+  const bool all = accelerator == kAll;
   for (const sim::FitSample& sample : input.samples) {
-    if (sample.scenario->cluster.accelerator.id == accelerator) rows.push_back(sample);
+    if (all || sample.scenario->cluster.accelerator.id == accelerator) rows.push_back(sample);
   }
   if (rows.empty()) throw bad_input("fit", "no serving row ran on '" + accelerator + "'");
   std::vector<std::string> names = constants;
@@ -108,8 +113,8 @@ sim::FitResult fit_power(const std::string& accelerator, const std::vector<std::
   }
   std::vector<sim::FitConstant> list;
   for (const std::string& name : names) {
-    list.push_back(
-        constant_of(name, accelerator, rows.front().scenario->cluster.accelerator.constants));
+    list.push_back(constant_of(name, all ? "" : accelerator,
+                               rows.front().scenario->cluster.accelerator.constants));
   }
   return sim::fit(rows, list, options);
 }

@@ -18,6 +18,11 @@ NumberFormat arithmetic(const workloads::Operator& op, const hwmodels::Accelerat
   return op.format;
 }
 
+/// 4-bit weights that the kernel unpacks to 16 bit.
+bool unpacks(const workloads::Operator& op, const hwmodels::Accelerator& sku) {
+  return payload_bits(op.weight_format) <= 4.5 && payload_bits(arithmetic(op, sku)) > 8;
+}
+
 /// Experts that get a row when popularity falls as rank^-skew: sum of 1 − (1 − p_i)^T over 64
 /// quantiles of the ranks, p_i no more than one.
 double popular_experts_hit(const workloads::MoeExperts& s, double skew) {
@@ -49,28 +54,39 @@ EngineExperts::EngineExperts(const hwmodels::Cluster& cluster, const hwmodels::S
   fp8_ = stack.at("serve_expert_memory_rate.fp8");
   fp8_block_ = stack.at("serve_expert_memory_rate.fp8_block");
   fp4_ = stack.at("serve_expert_memory_rate.fp4");
-  per_unit_ = stack.at("serve_expert_dequantise_bytes_per_s_per_unit");
+  unpack_bytes_ = stack.at("serve_expert_dequantise_bytes_per_s_per_unit");
+  unpack_flops_ = stack.at("serve_expert_dequantised_flops_per_s_per_unit");
   compute_ = stack.at("serve_expert_compute_rate");
+  compute_block_ = stack.at("serve_expert_compute_rate.fp8_block");
   grouped_ = stack.at("serve_expert_grouped_compute_rate");
   skew_ = stack.at("serve_routing_skew");
 }
 
 double EngineExperts::memory_rate(const workloads::Operator& op) const {
+  double share = wide_;
   switch (op.weight_format.format) {
     case Format::fp8_block:
-    case Format::mxfp8: return fp8_block_ * bandwidth_;
+    case Format::mxfp8: share = fp8_block_; break;
     case Format::fp8:
-    case Format::int8: return fp8_ * bandwidth_;
+    case Format::int8: share = fp8_; break;
     case Format::nvfp4:
     case Format::mxfp4:
-    case Format::mxfp6: return fp4_ * bandwidth_;
+    case Format::mxfp6:
     case Format::int4:
-    case Format::ternary: {
-      const double most = fp4_ * bandwidth_;
-      return units_ > 0 ? std::min(most, per_unit_ * units_) : most;
-    }
-    default: return wide_ * bandwidth_;
+    case Format::ternary: share = fp4_; break;
+    default: break;
   }
+  const double most = share * bandwidth_;
+  return unpacks(op, accelerator_) && units_ > 0 ? std::min(most, unpack_bytes_ * units_) : most;
+}
+
+double EngineExperts::compute_rate(const workloads::Operator& op, bool grouped) const {
+  const bool block = op.weight_format.format == Format::fp8_block;
+  const double most = (grouped ? grouped_
+                       : block ? compute_block_
+                               : compute_) *
+                      accelerator_.peak(arithmetic(op, accelerator_)).raw();
+  return unpacks(op, accelerator_) && units_ > 0 ? std::min(most, unpack_flops_ * units_) : most;
 }
 
 double EngineExperts::hit(const workloads::MoeExperts& s) const {
@@ -86,8 +102,7 @@ double EngineExperts::time(const workloads::MoeExperts& s, const workloads::Oper
   const double memory = busiest_experts_hit(hit, (s.experts + s.redundant) / ranks, ranks) *
                         parameters * weight_bytes(op.weight_format) / memory_rate(op);
   const double padded = rows + std::min(rows, kTileRows * hit);
-  const double peak = accelerator_.peak(arithmetic(op, accelerator_)).raw();
-  const double compute = 2 * parameters * padded / ((grouped ? grouped_ : compute_) * peak);
+  const double compute = 2 * parameters * padded / compute_rate(op, grouped);
   return std::pow(std::pow(memory, kNorm) + std::pow(compute, kNorm), 1 / kNorm);
 }
 

@@ -97,6 +97,10 @@ FitBench::FitBench(std::span<const FitSample> samples) : samples_(samples) {
   }
 }
 
+const std::string& serving_family(const hwmodels::Stack& stack) {
+  return stack.based_on.empty() || stack.based_on.front() == '_' ? stack.id : stack.based_on;
+}
+
 bool stack_gives(const hwmodels::Stack& stack, const std::string& name, const std::string& scope) {
   const auto found = stack.given_by.find(name);
   return found != stack.given_by.end() && scope == kStackScope + found->second;
@@ -107,7 +111,7 @@ bool FitBench::in_scope(const Group& group, const std::string& name, const std::
   if (scope.empty() || scope == chip.id || scope == chip.generation) return true;
   if (group.task == Task::op) return false;
   if (group.task == Task::train) return stack_gives(group.stack, name, scope);
-  return scope == kStackScope + group.stack.id || scope == kStackScope + "*";
+  return scope == kStackScope + serving_family(group.stack) || scope == kStackScope + "*";
 }
 
 void FitBench::residuals(const Group& group, std::span<const FittedConstant> constants,

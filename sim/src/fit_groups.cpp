@@ -26,8 +26,9 @@ std::vector<CrossGroup> groups_by(std::span<const FitSample> samples,
 std::vector<CrossGroup> groups_by_stack(std::span<const FitSample> samples) {
   return groups_by(samples, [](const FitSample& sample) -> GroupName {
     const Scenario& s = *sample.scenario;
-    return {sample.group + "|" + s.stack.id + "|" + s.cluster.accelerator.id,
-            sample.group + ", " + s.stack.id};
+    const std::string& stack = s.task == Task::serve ? serving_family(s.stack) : s.stack.id;
+    return {sample.group + "|" + stack + "|" + s.cluster.accelerator.id,
+            sample.group + ", " + stack};
   });
 }
 

@@ -17,24 +17,26 @@ double stand_in(std::span<const FitSample> samples, const hwmodels::Stack& of,
   std::map<std::string_view, double> others;
   for (const FitSample& sample : samples) {
     const hwmodels::Stack& stack = sample.scenario->stack;
-    if (stack.id != of.id && stack.at(name) > 0) others.emplace(stack.id, stack.at(name));
+    const std::string& family = serving_family(stack);
+    if (family != serving_family(of) && stack.at(name) > 0) others.emplace(family, stack.at(name));
   }
   double sum = 0;
   for (const auto& [id, value] : others) sum += std::log(value);
   return others.empty() ? 0.0 : std::exp(sum / static_cast<double>(others.size()));
 }
 
-/// What the stack's own rows set: fitted constants of its own, at their stand-ins.
+/// What the rows of the stack's family set: fitted constants of its own, at their stand-ins.
 std::vector<FitConstant> candidates(std::span<const FitSample> samples,
                                     const hwmodels::Stack& stack) {
   std::vector<FitConstant> list;
-  for (const std::string& name : stack.own_constants) {
+  for (const auto& [name, owner] : stack.given_by) {
+    if (owner.front() == '_') continue;  // all stacks share it
     const Sourced* constant = stack.constants.find(name);
     if (constant == nullptr || constant->source.mark != Mark::derived) continue;
     const double start = stand_in(samples, stack, name);
     if (!(constant->value > 0) || !(start > 0)) continue;
     list.push_back(
-        {name, kStackScope + stack.id, start, start / kRange,
+        {name, kStackScope + serving_family(stack), start, start / kRange,
          name.find("_rate") != std::string::npos ? std::max(1.0, start) : start * kRange});
   }
   return list;
@@ -56,7 +58,7 @@ void predict(std::span<const FitSample> samples, const FitOptions& options, Cros
   const hwmodels::Stack& stack = samples[group.samples.front()].scenario->stack;
   std::vector<FitSample> rest, out;
   for (std::size_t i = 0; i < samples.size(); ++i) {
-    if (samples[i].scenario->stack.id != stack.id) continue;
+    if (serving_family(samples[i].scenario->stack) != serving_family(stack)) continue;
     const bool left_out = std::binary_search(group.samples.begin(), group.samples.end(), i);
     (left_out ? out : rest).push_back(samples[i]);
   }

@@ -373,7 +373,10 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
     sum.time_s +=
         2 * layers_ * stack_.at("serve_collective_s") * std::log2(static_cast<double>(l.tp));
   }
-  if (mixed || !stack_.flag("serve_cuda_graphs")) {
+  const bool captured = stack_.flag("serve_cuda_graphs") &&
+                        (!mixed || s.sequences * layout_.query_tokens + s.prefill_tokens <=
+                                       stack_.at("serve_captured_tokens"));
+  if (!captured) {
     sum.time_s = std::max(sum.time_s, sum.launches * stack_.at("serve_launch_s"));
   }
   sum.time_s += transfer_time(s.sequences * layout_.query_tokens + s.prefill_tokens);

@@ -49,7 +49,8 @@ TEST_CASE("serving: users beyond the engine's slots wait as a queue counted one 
                  std::to_string(users) + R"(, "requests": )" + std::to_string(requests) +
                  R"(}, "max_batch_sequences": 64}})");
   };
-  for (const auto& [users, requests] : {std::pair{512L, 640L}, {256L, 2560L}, {320L, 320L}}) {
+  for (const auto& [users, requests] :
+       {std::pair{512L, 640L}, {256L, 2560L}, {320L, 320L}, {512L, 160L}}) {
     CAPTURE(users);
     const sim::Metrics m = at(users, requests);
     const double service = 1999 * *m.number("tpot_mean_s");

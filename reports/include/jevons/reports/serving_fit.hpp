@@ -7,8 +7,8 @@
 
 namespace jevons::reports {
 
-/// Every serving stack at once: a constant they share, where a stack has none of its own.
-inline constexpr const char* kAllStacks = "*";
+/// Every serving stack (accelerator) at once: a constant they share.
+inline constexpr const char* kAll = "*";
 
 /// Serving rows of truth files. A row of watts brings its measured
 /// output tokens/s, so that power constants do not make up for an error of time. Metrics: prefixes,
@@ -17,7 +17,8 @@ inline constexpr const char* kAllStacks = "*";
                                          const hwmodels::Catalogue& catalogue,
                                          const std::vector<std::string>& metrics);
 
-/// Constants of one stack (or kAllStacks) on its rows; no names: those of the step's overhead.
+/// Constants of one stack and its variants, or of all that have none of their own, on their rows;
+/// no names: those of the step's overhead.
 [[nodiscard]] sim::FitResult fit_stack(const std::string& stack,
                                        const std::vector<std::string>& constants,
                                        const FitInput& input, const sim::FitOptions& options = {});

@@ -34,11 +34,14 @@ struct FitSample {
 [[nodiscard]] bool fittable_metric(Task task, std::string_view metric);
 
 /// Scope of a stack's constant: this and the id of the stack whose file gives it, which bears on
-/// every training stack that takes it from there; in serving the stack's own id, or "*": every
-/// stack without its own.
+/// every training stack that takes it from there; in serving that of the stack's family (the stack
+/// it is a variant of, or its own), or "*": every stack without its own.
 inline const std::string kStackScope = "stack ";
 [[nodiscard]] bool stack_gives(const hwmodels::Stack& stack, const std::string& name,
                                const std::string& scope);
+
+/// Id of the serving stack that this one is a variant of, or its own.
+[[nodiscard]] const std::string& serving_family(const hwmodels::Stack& stack);
 
 /// A constant to be fitted, and whose it is.
 struct FitConstant {

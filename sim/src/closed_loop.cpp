@@ -9,6 +9,9 @@ namespace {
 /// Mean over time of a Brownian bridge above its minimum so far, in standard deviations.
 constexpr double kBridge = 0.4;
 
+/// After so many waves a crowd that has not dispersed is taken to have.
+constexpr double kMostWaves = 1000;
+
 /// How prompts come: so many a step, in groups that stay together (0) or at random (1).
 struct Arrivals {
   double per_step = 0, random = 1;
@@ -198,28 +201,33 @@ Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengt
   return loop;
 }
 
-double cold_run_first_token(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
-                            const Loop& loop, double waves) {
+double first_token_over(const Run& run, const Scenario& scenario, DecodeEngine& engine,
+                        const MeanLengths& len, const Loop& loop) {
   const double n = loop.n, later = len.output - 1;
   if (later <= 0) return loop.ttft;
   const FirstWave first = first_wave(scenario.serve, engine, len, n);
+  // What is counted of a wave, the first being 0.
+  const auto counted = [&](double wave) {
+    return std::clamp(std::min(wave + 1, run.waves) - std::max(wave, run.skipped), 0.0, 1.0);
+  };
+  double sum = counted(0) * (scenario.stack.at("serve_front_s") + first.mean_steps * first.step_s);
   double crowd = first.steps;  // from the first to the last prompt of a wave
-  double sum =
-      std::min(1.0, waves) * (scenario.stack.at("serve_front_s") + first.mean_steps * first.step_s);
   const double life = later / engine.gain();
-  const double spread = std::sqrt(12 * len.output * (len.output_biased - len.output)) / engine.gain();
+  const double spread =
+      std::sqrt(12 * len.output * (len.output_biased - len.output)) / engine.gain();
   double wave = 1;
-  for (; wave < waves; ++wave) {
+  for (; wave < std::min(run.waves, kMostWaves); ++wave) {
     crowd = std::hypot(crowd, spread);
     if (crowd >= life) break;
     // Those that began in one step end together when their lengths differ by less than a step.
     const double apart = spread * std::sqrt(wave);
     const Arrivals arrivals{.per_step = n / crowd, .random = apart / (1 + apart)};
     const PromptCost prompt = prompt_cost(scenario, engine, len, loop, arrivals);
-    sum += std::min(1.0, waves - wave) * first_token(scenario, loop, prompt, arrivals);
+    sum += counted(wave) * first_token(scenario, loop, prompt, arrivals);
     crowd = std::max(crowd, n / prompt.room);
   }
-  return (sum + std::max(0.0, waves - wave) * loop.ttft) / waves;
+  const double steady = std::max(0.0, run.waves - std::max(wave, run.skipped));
+  return (sum + steady * loop.ttft) / (run.waves - run.skipped);
 }
 
 double first_token_of_strangers(const Scenario& scenario, const Loop& loop) {

@@ -63,9 +63,15 @@ struct Packing {
 [[nodiscard]] Loop closed_loop(const Scenario& scenario, DecodeEngine& engine,
                                const MeanLengths& len, double n);
 
-/// Mean time to first token of a run of so many waves that starts cold with loop.n prompts at once.
-[[nodiscard]] double cold_run_first_token(const Scenario& scenario, DecodeEngine& engine,
-                                          const MeanLengths& len, const Loop& loop, double waves);
+/// A run of so many waves of loop.n requests that starts with all of them at once; the first
+/// `skipped` waves are not counted.
+struct Run {
+  double waves = 1, skipped = 0;
+};
+/// Mean time to first token over the run.
+[[nodiscard]] double first_token_over(const Run& run, const Scenario& scenario,
+                                      DecodeEngine& engine, const MeanLengths& len,
+                                      const Loop& loop);
 
 /// The loop's time to first token when prompts come from outside, evenly over time, and none waits
 /// for another: half of the step under way instead of the loop's own wait.

@@ -1,9 +1,10 @@
 // Closed forms of serving: fixed batch, closed loop, open arrivals.
 //
-// A closed loop of users: closed_loop.hpp. Users beyond its slots wait in line; the queue's mean over
-// a run of W waves that starts cold is 1 - 1/(2 W) of the steady one. Open arrivals: the loop whose
-// throughput is their rate, with prompts that come at any time and Kingman's queue.
+// A closed loop of users: closed_loop.hpp. Users beyond its slots wait in line. Open arrivals: the
+// loop whose throughput is their rate, with prompts that come at any time and Kingman's queue.
 #include "closed_loop.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -117,6 +118,33 @@ ServeOutcome open_traffic(const Scenario& scenario, Instance& instance, const Me
   return out;
 }
 
+/// Time to first token over the requests that are counted, `queue` the steady wait for a slot: the
+/// i-th of those that start the run waits for the i before it.
+void wait_in_run(const Scenario& scenario, Instance& instance, const MeanLengths& len,
+                 const Loop& loop, double users, double queue, ServeOutcome& out) {
+  const Traffic& traffic = scenario.serve.traffic;
+  const double requests = traffic.requests / scenario.serve.instances;
+  const double waves = requests / users;  // of all users
+  if (waves < 1) return void(out.ttft.mean += queue);
+  const double share = warm_up_share(traffic, requests, users), skipped = share * waves;
+  const Run run{.waves = requests / loop.n, .skipped = share * requests / loop.n};
+  const double cold = std::max(0.0, 1 - skipped);  // of the first wave
+  const double waited = queue * (waves - skipped - cold * cold / 2) / (waves - skipped);
+  out.ttft.mean = waited + first_token_over(run, scenario, instance.engine, len, loop);
+  if (skipped > 0) {
+    out.warnings.push_back({"warm_up",
+                            fmt::format("times to first token leave out the first {:.0f} requests "
+                                        "of each instance, with which the run starts at once",
+                                        share * requests),
+                            "/serve/traffic"});
+  } else {
+    out.warnings.push_back({"cold_start",
+                            "times to first token are those of a run that starts cold with all "
+                            "users at once, as benchmark harnesses report; rates are steady state",
+                            "/serve/traffic/warm_up_requests"});
+  }
+}
+
 }  // namespace
 
 StepWork minus(const StepWork& a, const StepWork& b) {
@@ -162,25 +190,12 @@ ServeOutcome estimate_aggregated(const Scenario& scenario, Instance& instance) {
   ServeOutcome out;
   fill(out, loop, len, instance.engine.gain(), loop.rate, spec.instances);
   const double later = std::max(len.output - 1, 0.0) * loop.tpot;
-  const double waves = traffic.requests > 0 ? traffic.requests / spec.instances / users : 0;
   if (offline) {
     // All wait at t = 0: request i starts when i of them have been let in.
     out.ttft.mean += std::max(0.0, (users - n) / loop.rate / 2) + n * loop.inc / 2;
   } else {
-    // Queue of those beyond n. In a run of W waves the first one finds it shorter: all arrive at
-    // once and the i-th waits for the i before it.
-    const double steady = users / loop.rate - (loop.ttft + later);
-    if (waves >= 1) {
-      out.ttft.mean = cold_run_first_token(scenario, instance.engine, len, loop,
-                                           traffic.requests / spec.instances / n);
-    }
-    out.ttft.mean += steady * (waves >= 1 ? 1 - 1 / (2 * waves) : 1);
-    if (waves >= 1) {
-      out.warnings.push_back({"cold_start",
-                              "ttft_mean_s is that of a run that starts cold with all users at "
-                              "once, as benchmark harnesses report; rates are steady state",
-                              "/serve/traffic/requests"});
-    }
+    const double queue = users / loop.rate - (loop.ttft + later);
+    wait_in_run(scenario, instance, len, loop, users, queue, out);
   }
   out.e2e.mean = out.ttft.mean + later;
   return out;

@@ -58,16 +58,6 @@ Mark mark_of(const Disaggregated& engine) {
           engine.prefill_work()};
 }
 
-/// Requests of a run of n that are cut off as warm-up.
-std::size_t cut_of(const Traffic& traffic, std::size_t n, std::size_t users) {
-  if (traffic.warm_up_requests) {
-    const double share = *traffic.warm_up_requests / std::max(traffic.requests, 1.0);
-    return static_cast<std::size_t>(std::round(share * static_cast<double>(n)));
-  }
-  const std::size_t warm = traffic.kind == Traffic::Kind::closed ? users : n / 10;
-  return traffic.kind == Traffic::Kind::offline || n < 3 * warm ? 0 : warm;
-}
-
 /// Plays the requests through a ContinuousBatching or Disaggregated engine.
 template <class Engine>
 Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> requests,
@@ -84,7 +74,8 @@ Played replay(const Scenario& scenario, Engine& engine, std::vector<Request> req
   for (; sent < at_once; ++sent) {
     engine.arrive(out.requests[sent], out.requests[sent].arrival_s + front);
   }
-  out.cut = cut_of(traffic, n, in_flight);
+  out.cut = static_cast<std::size_t>(
+      std::round(warm_up_share(traffic, static_cast<double>(n), users) * static_cast<double>(n)));
   bool open = out.cut == 0, shut = false;
   while (done < n) {
     const std::size_t completed = engine.advance().size();
@@ -146,16 +137,6 @@ double mean(const std::vector<double>& values) {
   return values.empty() ? 0.0 : sum / static_cast<double>(values.size());
 }
 
-Warning warm_up(std::size_t cut, std::string_view of) {
-  return {"warm_up",
-          cut > 0 ? fmt::format("the first {} requests of {} are cut off as warm-up, the drain at "
-                                "the end is left out of the rates",
-                                cut, of)
-                  : "nothing is cut off as warm-up: the run is offline, shorter than three waves or "
-                    "has warm_up_requests 0, and the rates include its start and its drain",
-          "/serve/traffic"};
-}
-
 }  // namespace
 
 ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance) {
@@ -172,7 +153,7 @@ ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance) {
                           users_of(spec.traffic, spec.instances)));
   }
   summarise(spec, played, spec.instances, out);
-  out.warnings.push_back(warm_up(played.front().cut, "each instance"));
+  out.warnings.push_back(warm_up_warning(static_cast<double>(played.front().cut), "each instance"));
   return out;
 }
 
@@ -197,7 +178,7 @@ ServeOutcome simulate_disaggregated(const Scenario& scenario, Instance& prefill,
   summarise(spec, all, 1, out);
   set_pools(spec, out);
   out.breakdown.push_back({"kv_transfer_s", mean(engine.transfers()), "s", {}, {}});
-  out.warnings.push_back(warm_up(cut, "the deployment"));
+  out.warnings.push_back(warm_up_warning(static_cast<double>(cut), "the deployment"));
   return out;
 }
 

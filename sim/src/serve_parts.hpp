@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace jevons::sim {
@@ -63,6 +64,12 @@ struct Instance {
 
 /// The accelerators of the two pools.
 void set_pools(const ServeSpec& spec, ServeOutcome& out);
+
+/// Share of a run of so many requests that is cut off its front: what the traffic says, else a
+/// closed loop's as many as its users, a tenth of other traffic, nothing of runs of fewer than
+/// three times that and of offline ones.
+[[nodiscard]] double warm_up_share(const Traffic& traffic, double requests, double users);
+[[nodiscard]] Warning warm_up_warning(double cut, std::string_view of);
 
 /// A prompt longer than the step budget was run whole (no chunked prefill).
 [[nodiscard]] Warning oversized_warning(const ServeSpec& spec, double prompts);

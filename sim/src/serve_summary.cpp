@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -74,6 +75,25 @@ Warning oversized_warning(const ServeSpec& spec, double prompts) {
                       prompts > 1 ? fmt::format("{:.0f} prompts are", prompts) : "a prompt is",
                       spec.max_batch_tokens),
           "/serve/max_batch_tokens"};
+}
+
+double warm_up_share(const Traffic& traffic, double requests, double users) {
+  if (requests <= 0) return 0;
+  if (traffic.warm_up_requests) return *traffic.warm_up_requests / std::max(traffic.requests, 1.0);
+  if (traffic.kind == Traffic::Kind::offline) return 0;
+  const double warm = traffic.kind == Traffic::Kind::closed ? users : std::floor(requests / 10);
+  return requests < 3 * warm ? 0 : warm / requests;
+}
+
+Warning warm_up_warning(double cut, std::string_view of) {
+  return {"warm_up",
+          cut > 0
+              ? fmt::format("the first {:.0f} requests of {} are cut off as warm-up, the drain "
+                            "at the end is left out of the rates",
+                            cut, of)
+              : "nothing is cut off as warm-up: the run is offline, shorter than three waves or "
+                "has warm_up_requests 0, and the rates include its start and its drain",
+          "/serve/traffic"};
 }
 
 double Played::span_s() const {

@@ -47,7 +47,7 @@ TEST_CASE("serving: users beyond the engine's slots wait as a queue counted one 
       "serve": {"mode": "aggregated", "input_tokens": 128, "output_tokens": 2000,
                 "traffic": {"kind": "closed", "concurrency": )" +
                  std::to_string(users) + R"(, "requests": )" + std::to_string(requests) +
-                 R"(}, "max_batch_sequences": 64}})");
+                 R"(, "warm_up_requests": 0}, "max_batch_sequences": 64}})");
   };
   for (const auto& [users, requests] :
        {std::pair{512L, 640L}, {256L, 2560L}, {320L, 320L}, {512L, 160L}}) {

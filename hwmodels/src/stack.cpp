@@ -19,7 +19,7 @@ namespace {
 constexpr int kMaxBases = 8;
 
 /// Contract section 5, in its order.
-constexpr std::array<std::string_view, 31> kStacks{"megatron-2021",
+constexpr std::array<std::string_view, 32> kStacks{"megatron-2021",
                                                    "megatron-deepspeed",
                                                    "nanotron",
                                                    "deepseek-2024",
@@ -40,6 +40,7 @@ constexpr std::array<std::string_view, 31> kStacks{"megatron-2021",
                                                    "vllm-0.18",
                                                    "vllm-0.18-graphs-2048",
                                                    "trtllm-1.0",
+                                                   "trtllm-1.0-batch-wait",
                                                    "trtllm-1.2",
                                                    "trtllm-1.2-balanced",
                                                    "sglang-2025",

@@ -24,22 +24,28 @@ struct PromptCost {
   StepWork work;
 };
 
-/// Prompts that stacks which balance attention data parallelism collect: they hold a prompt back,
-/// up to so many steps, until every rank has one to work on. A prompt goes where a sequence has
-/// ended: all of R ranks have one after R (1 + 1/2 + ... + 1/R) arrivals.
+/// Prompts that a stack collects: it holds them back, up to so many steps, until there are enough.
+/// Under balanced attention data parallelism every one of R ranks needs one; a prompt goes where a
+/// sequence has ended, so that all have one after R (1 + 1/2 + ... + 1/R).
 struct Collected {
   double prompts = 1, wait = 0;
 };
-Collected collected(const Scenario& scenario, const DecodeEngine& engine, double rate,
-                    const StepWork& decode) {
-  const double steps = scenario.stack.at("serve_balance_wait_steps");
-  if (steps <= 0 || !scenario.serve.attention_dp || rate <= 0) return {};
-  const double ranks = engine.model().data_ranks();
-  double all = 0;
-  for (double k = 1; k <= ranks; ++k) all += ranks / k;
+Collected collected(const Scenario& scenario, const DecodeEngine& engine, const MeanLengths& len,
+                    double rate, const StepWork& decode) {
+  const ServeSpec& spec = scenario.serve;
+  double steps = scenario.stack.at("serve_batch_wait_steps"), enough = 0;
+  if (spec.attention_dp) {
+    steps = scenario.stack.at("serve_balance_wait_steps");
+    const double ranks = engine.model().data_ranks();
+    for (double k = 1; k <= ranks; ++k) enough += ranks / k;
+  } else {
+    enough = scenario.stack.at("serve_batch_wait_share") * spec.max_batch_tokens / len.computed;
+  }
+  enough = std::max(1.0, enough);
+  if (steps <= 0 || rate <= 0) return {};
   // The first waits to the end, the others half of it on average.
   const double longest = steps * decode.time_s, during = rate * longest;
-  if (1 + during >= all) return {std::max(1.0, all), (all - 1) / (2 * rate)};
+  if (1 + during >= enough) return {enough, (enough - 1) / (2 * rate)};
   return {1 + during, longest * (1 + during / 2) / (1 + during)};
 }
 
@@ -48,17 +54,22 @@ double sharing(double a) {
   return a > 1e-6 ? a / -std::expm1(-a) : 1.0;
 }
 
+/// A step's budget takes part of a prompt.
+bool cuts(const Scenario& scenario) {
+  return scenario.serve.chunked_prefill && !scenario.stack.flag("serve_whole_prompts");
+}
+
 /// What one prompt adds to the steps it takes.
 PromptCost prompt_cost(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
                        const Loop& loop, const Arrivals& arrivals) {
   const ServeSpec& spec = scenario.serve;
-  const auto [least, held] = collected(scenario, engine, loop.rate, loop.decode);
+  const auto [least, held] = collected(scenario, engine, len, loop.rate, loop.decode);
   const double taken = spec.chunked_prefill ? loop.batch : 0.0;
   const double budget = std::max(1.0, spec.max_batch_tokens - taken);
   const auto [chunks, most] = packing(spec, len, budget);
   PromptCost cost;
   cost.chunks = chunks;
-  cost.room = spec.chunked_prefill ? budget / len.computed : most;
+  cost.room = cuts(scenario) ? budget / len.computed : most;
   cost.wait = held;
   if (!spec.chunked_prefill) {
     cost.together = std::min(std::max(least, sharing(arrivals.per_step)), most);
@@ -136,12 +147,12 @@ struct FirstWave {
   double steps = 1, mean_steps = 1;  ///< of all prompts; until a prompt's first token
   double step_s = 0;
 };
-FirstWave first_wave(const ServeSpec& spec, DecodeEngine& engine, const MeanLengths& len,
+FirstWave first_wave(const Scenario& scenario, DecodeEngine& engine, const MeanLengths& len,
                      double n) {
+  const ServeSpec& spec = scenario.serve;
   const double taken = spec.chunked_prefill ? n / 2 : 0.0;
   const double budget = std::max(1.0, spec.max_batch_tokens - taken);
-  const double room =
-      spec.chunked_prefill ? budget / len.computed : packing(spec, len, budget).most;
+  const double room = cuts(scenario) ? budget / len.computed : packing(spec, len, budget).most;
   const double tokens = std::min(room, n) * len.computed;
   FirstWave wave;
   wave.steps = n / std::min(room, n);
@@ -205,7 +216,7 @@ double first_token_over(const Run& run, const Scenario& scenario, DecodeEngine& 
                         const MeanLengths& len, const Loop& loop) {
   const double n = loop.n, later = len.output - 1;
   if (later <= 0) return loop.ttft;
-  const FirstWave first = first_wave(scenario.serve, engine, len, n);
+  const FirstWave first = first_wave(scenario, engine, len, n);
   // What is counted of a wave, the first being 0.
   const auto counted = [&](double wave) {
     return std::clamp(std::min(wave + 1, run.waves) - std::max(wave, run.skipped), 0.0, 1.0);

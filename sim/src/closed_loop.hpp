@@ -26,9 +26,10 @@
 // The mean over the waves agrees with the events of such a run, row by row, within 3 % median
 // (tests/unit/sim/closed_loop_test.cpp).
 //
-// Stacks that balance attention data parallelism collect up to one prompt a rank: m no less than
-// min(R H_R, 1 + X N t_dec) for R ranks, N the steps a prompt may be held back: the first of
-// them to the end, the others half of that on average.
+// Stacks that hold prompts back collect them: m no less than min(enough, 1 + X N t_dec), N the
+// steps a prompt may be held back, enough a share of the token budget or, under attention data
+// parallelism on R ranks, R (1 + 1/2 + ... + 1/R): the first of them waits to the end, the others
+// half of that on average. Queues of single ranks are left out; events have them.
 //
 // Without chunked prefill prompts run whole and alone while decoding waits: inc is a step of m
 // prompts / m with m = a / (1 - e^-a), and a request's own step takes no t_dec.

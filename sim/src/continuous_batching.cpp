@@ -10,7 +10,10 @@
 namespace jevons::sim {
 
 ContinuousBatching::ContinuousBatching(BatchingLimits limits, StepCosts costs)
-    : limits_(limits), costs_(std::move(costs)) {}
+    : limits_(limits),
+      costs_(std::move(costs)),
+      rank_load_(limits.hold.ranks),
+      rank_decoding_(limits.hold.ranks) {}
 
 std::size_t ContinuousBatching::arrive(const Request& request, double at_s, double token_s) {
   const std::size_t index = states_.size();
@@ -39,14 +42,53 @@ double ContinuousBatching::next_s() {
 
 void ContinuousBatching::take_arrivals() {
   while (!arrivals_.empty() && arrivals_.front().first <= now_) {
+    place(arrivals_.front().second);
     waiting_.push_back(arrivals_.front().second);
     arrivals_.pop_front();
   }
 }
 
+/// On the rank with the fewest requests.
+void ContinuousBatching::place(std::size_t index) {
+  const auto least = std::min_element(rank_load_.begin(), rank_load_.end());
+  *least += 1;
+  states_[index].rank = static_cast<std::size_t>(least - rank_load_.begin());
+}
+
+/// Steps for which the prompts that wait are held back; zero: they may go.
+long ContinuousBatching::steps_to_hold() {
+  if (waiting_.empty() || decoding_ < 0.5 || !prefilling_.empty()) return 0;
+  if (!slot_free()) return 0;
+  if (served_[waiting_.front()].preemptions > 0.5) return 0;  // it was let in before
+  if (limits_.hold.balance_steps > 0) return steps_to_balance();
+  return limits_.hold.steps > 0 ? steps_to_fill() : 0;
+}
+
+long ContinuousBatching::steps_to_balance() {
+  const auto idle = [](double sequences) { return sequences < 0.5; };
+  if (std::any_of(rank_decoding_.begin(), rank_decoding_.end(), idle)) return 0;
+  std::vector<bool> has(rank_load_.size());
+  for (const std::size_t index : waiting_) has[states_[index].rank] = true;
+  if (std::find(has.begin(), has.end(), false) == has.end()) return 0;
+  return std::max(0L, limits_.hold.balance_steps - 1 - held_steps_);
+}
+
+long ContinuousBatching::steps_to_fill() {
+  double tokens = decoding_ * limits_.query_tokens;
+  for (const std::size_t index : waiting_) {
+    const double rest = states_[index].prompt - states_[index].done;
+    if (tokens + rest > limits_.step_tokens) break;
+    tokens += rest;
+    if (tokens >= limits_.hold.share * limits_.step_tokens) return 0;
+  }
+  return std::max(0L, limits_.hold.steps - held_steps_);
+}
+
 void ContinuousBatching::plan() {
   take_arrivals();
-  const Chunk chunk = schedule_prompts();
+  const long held = steps_to_hold();
+  holding_ = held > 0;
+  const Chunk chunk = holding_ ? Chunk{} : schedule_prompts();
   plan_ = {};
   if (chunk.tokens > 0) {
     const bool mixed = limits_.chunked_prefill && decoding_ > 0.5;
@@ -59,7 +101,7 @@ void ContinuousBatching::plan() {
     stall();
     planned_ = true;
   } else if (decoding_ > 0.5) {
-    plan_decode();
+    plan_decode(holding_ ? held : std::numeric_limits<long>::max());
   }
 }
 
@@ -83,6 +125,14 @@ std::span<const std::size_t> ContinuousBatching::advance() {
   tokens_out_ += gained;
   step_ += plan_.steps;
   peak_cache_ = std::max(peak_cache_, used());
+  if (plan_.chunk.tokens > 0) {
+    held_steps_ = 0;
+  } else if (limits_.hold.balance_steps > 0) {
+    held_steps_ = (held_steps_ + plan_.steps) % limits_.hold.balance_steps;
+  } else if (holding_) {
+    held_steps_ += plan_.steps;
+  }
+  take_arrivals();  // before those that end: a jump places them as single steps do
   finish_decoding();
   if (plan_.chunk.tokens > 0) {
     finish_prompts();
@@ -101,62 +151,107 @@ double ContinuousBatching::used() const {
          (decoding_ + static_cast<double>(prefilling_.size())) * block_loss();
 }
 
+bool ContinuousBatching::slot_free() const {
+  return decoding_ + static_cast<double>(prefilling_.size()) + 1 <= limits_.sequences;
+}
+
 /// A slot, and cache for the whole prompt and one token.
 bool ContinuousBatching::fits(std::size_t index) const {
+  if (!slot_free()) return false;
   const double active = decoding_ + static_cast<double>(prefilling_.size());
-  if (active + 1 > limits_.sequences) return false;
   const double need = states_[index].prompt + limits_.tokens_per_step;
   return limits_.cache_tokens <= 0 || active < 0.5 ||
          used() + need + block_loss() + decoding_ * limits_.tokens_per_step <= limits_.cache_tokens;
 }
 
-/// Requests are let in in order: while one waits, or no slot is free, another one changes nothing.
+/// Requests are let in in order: while one waits, or no slot is free, another one changes nothing,
+/// unless they are held back for more to come.
 bool ContinuousBatching::arrivals_matter() const {
-  return waiting_.empty() &&
-         decoding_ + static_cast<double>(prefilling_.size()) + 1 <= limits_.sequences;
+  return (waiting_.empty() || holding_) && slot_free();
 }
 
 ContinuousBatching::Chunk ContinuousBatching::schedule_prompts() {
   // Whole prompts run alone, those that decode wait for them.
   const double taken = limits_.chunked_prefill ? decoding_ * limits_.query_tokens : 0.0;
-  const Chunk chunk = chunks_within(limits_.step_tokens - taken);
+  Chunk chunk = limits_.hold.balance_steps > 0 ? chunks_by_rank()
+                                               : chunks_within(limits_.step_tokens - taken);
+  if (chunk.tokens > 0) chunk.position /= chunk.tokens;
   peak_cache_ = std::max(peak_cache_, used());
   return chunk;
 }
 
+/// A sequence whose cache came from a prefill engine, or back from the host, decodes at once.
+bool ContinuousBatching::resume(std::size_t index) {
+  State& s = states_[index];
+  if (s.done < s.prompt) return false;
+  if (s.swapped) copy(s.prompt);
+  s.swapped = false;
+  late_.push_back({s.token_s, 1});
+  join(index);
+  return true;
+}
+
+void ContinuousBatching::admit(std::size_t index) {
+  reserved_ += states_[index].prompt;
+  prefilling_.push_back(index);
+}
+
+/// Tokens of the prompt that the step takes.
+double ContinuousBatching::serve(std::size_t index, double budget, Chunk& chunk) {
+  State& s = states_[index];
+  const double rest = s.prompt - s.done;
+  const double tokens = uncut() ? rest : std::min(rest, budget);
+  if (tokens > limits_.step_tokens) oversized_ += 1;
+  chunk.position += tokens * (s.done + tokens / 2);
+  chunk.tokens += tokens;
+  chunk.sequences += 1;
+  s.done += tokens;
+  return tokens;
+}
+
 ContinuousBatching::Chunk ContinuousBatching::chunks_within(double budget) {
   Chunk chunk;
-  double weighted = 0;
   for (std::size_t k = 0; budget >= 1;) {
     if (k == prefilling_.size()) {
       if (waiting_.empty() || !fits(waiting_.front())) break;
       const std::size_t next = waiting_.front();
-      State& s = states_[next];
-      const bool whole = !limits_.chunked_prefill && s.done < s.prompt;
-      if (whole && s.prompt - s.done > budget && k > 0) break;
+      const State& s = states_[next];
+      if (uncut() && s.done < s.prompt && s.prompt - s.done > budget && k > 0) break;
       waiting_.pop_front();
-      if (s.done >= s.prompt) {  // its cache came from a prefill engine, or back from the host
-        if (s.swapped) copy(s.prompt);
-        s.swapped = false;
-        late_.push_back({s.token_s, 1});
-        join(next);
+      if (resume(next)) {
         budget -= limits_.query_tokens;
         continue;
       }
-      reserved_ += s.prompt;
-      prefilling_.push_back(next);
+      admit(next);
     }
-    State& s = states_[prefilling_[k++]];
-    const double rest = s.prompt - s.done;
-    const double take = limits_.chunked_prefill ? std::min(rest, budget) : rest;
-    if (take > limits_.step_tokens) oversized_ += 1;
-    weighted += take * (s.done + take / 2);
-    s.done += take;
-    budget -= take;
-    chunk.tokens += take;
-    chunk.sequences += 1;
+    budget -= serve(prefilling_[k++], budget, chunk);
   }
-  if (chunk.tokens > 0) chunk.position = weighted / chunk.tokens;
+  return chunk;
+}
+
+/// Whole prompts within the budget of their rank.
+ContinuousBatching::Chunk ContinuousBatching::chunks_by_rank() {
+  Chunk chunk;
+  const std::size_t ranks = rank_load_.size();
+  std::vector<double> left(ranks), served(ranks);
+  for (std::size_t r = 0; r < ranks; ++r) {
+    left[r] =
+        limits_.step_tokens / static_cast<double>(ranks) - rank_decoding_[r] * limits_.query_tokens;
+  }
+  std::deque<std::size_t> later;
+  for (; !waiting_.empty() && fits(waiting_.front()); waiting_.pop_front()) {
+    const std::size_t next = waiting_.front(), r = states_[next].rank;
+    const double rest = states_[next].prompt - states_[next].done;
+    if (rest > left[r] && served[r] > 0) {
+      later.push_back(next);
+    } else if (!resume(next)) {
+      admit(next);
+      const double tokens = serve(next, rest, chunk);
+      left[r] -= tokens;
+      served[r] += tokens;
+    }
+  }
+  waiting_.insert(waiting_.begin(), later.begin(), later.end());
   return chunk;
 }
 
@@ -206,9 +301,9 @@ long ContinuousBatching::most_steps() {
   return std::clamp(static_cast<long>(std::min(room, 1e15)), 1L, steps);
 }
 
-void ContinuousBatching::plan_decode() {
+void ContinuousBatching::plan_decode(long most) {
   preempt_overflow();
-  plan_ = {.steps = copying_s_ > 0 ? 1L : most_steps()};
+  plan_ = {.steps = copying_s_ > 0 ? 1L : std::min(most, most_steps())};
   plan_.work = costs_.run(decoding_, contexts_ / decoding_, plan_.steps);
   stall();
   planned_ = true;
@@ -248,6 +343,7 @@ double ContinuousBatching::context_of(std::size_t index) const {
 
 void ContinuousBatching::complete(std::size_t index) {
   served_[index].done_s = now_;
+  rank_load_[states_[index].rank] -= 1;
   completed_.push_back(index);
 }
 
@@ -260,6 +356,7 @@ void ContinuousBatching::finish_decoding() {
     const double context = context_of(f.index);
     contexts_ -= context;
     decoding_ -= 1;
+    rank_decoding_[s.rank] -= 1;
     tokens_out_ -= context - s.prompt - s.left;  // the last step may yield more than was asked for
     s.finish_step = -1;
     complete(f.index);
@@ -279,6 +376,7 @@ void ContinuousBatching::join(std::size_t index) {
   finishing_.push({s.finish_step, index});
   joined_.push_back(index);
   decoding_ += 1;
+  rank_decoding_[s.rank] += 1;
   contexts_ += s.prompt;
 }
 
@@ -326,6 +424,7 @@ void ContinuousBatching::preempt_last() {
   const double gained = std::min(context - s.prompt, s.left - 1);
   contexts_ -= context;
   decoding_ -= 1;
+  rank_decoding_[s.rank] -= 1;
   tokens_out_ -= context - s.prompt - gained;
   s.left -= gained;
   // Recomputed, all its tokens become a prompt and the token that ends it is the next one; swapped,

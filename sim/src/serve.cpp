@@ -43,13 +43,15 @@ bool lengths_vary(const ServeSpec& spec) {
          spec.output_tokens.kind != Length::Kind::fixed;
 }
 
-/// Closed loops keep their closed form unless events are asked for; a trace has none.
-bool plays_events(const ServeSpec& spec, Resolution resolution) {
+/// Closed loops keep their closed form unless events are asked for, or the stack holds prompts back
+/// (of that the closed form knows little); a trace has none.
+bool plays_events(const Scenario& scenario, Resolution resolution) {
+  const ServeSpec& spec = scenario.serve;
   const Traffic::Kind kind = spec.traffic.kind;
   if (kind == Traffic::Kind::trace) return true;
   if (resolution != Resolution::automatic) return resolution == Resolution::event;
   if (kind == Traffic::Kind::static_batch) return spec.traffic.batch <= kMostRequests;
-  return kind != Traffic::Kind::closed;
+  return kind != Traffic::Kind::closed || holds_prompts(scenario);
 }
 
 /// What the closed forms leave out.
@@ -66,7 +68,7 @@ void warn_of_means(const ServeSpec& spec, ServeOutcome& out) {
 
 ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution resolution) {
   const bool fixed = scenario.serve.traffic.kind == Traffic::Kind::static_batch;
-  if (plays_events(scenario.serve, resolution)) {
+  if (plays_events(scenario, resolution)) {
     return fixed ? simulate_static(scenario, instance) : simulate_aggregated(scenario, instance);
   }
   ServeOutcome out =
@@ -77,7 +79,7 @@ ServeOutcome outcome_of(const Scenario& scenario, Instance& instance, Resolution
 
 ServeOutcome outcome_of_pools(const Scenario& scenario, Instance& prefill, Instance& decode,
                               Resolution resolution) {
-  if (plays_events(scenario.serve, resolution)) {
+  if (plays_events(scenario, resolution)) {
     return simulate_disaggregated(scenario, prefill, decode);
   }
   ServeOutcome out = estimate_disaggregated(scenario, prefill, decode);

@@ -25,6 +25,18 @@ namespace {
 
 constexpr double kDefaultRequests = 1000;
 
+PromptHold hold_of(const Scenario& scenario, const Instance& instance) {
+  const auto steps = [&](const char* name) { return static_cast<long>(scenario.stack.at(name)); };
+  PromptHold hold;
+  hold.steps = steps("serve_batch_wait_steps");
+  hold.share = scenario.stack.at("serve_batch_wait_share");
+  if (scenario.serve.attention_dp) {
+    hold.balance_steps = steps("serve_balance_wait_steps");
+    hold.ranks = static_cast<std::size_t>(instance.engine.model().data_ranks());
+  }
+  return hold;
+}
+
 BatchingLimits limits_of(const Scenario& scenario, const Instance& instance) {
   const ServeSpec& spec = scenario.serve;
   BatchingLimits limits;
@@ -33,6 +45,8 @@ BatchingLimits limits_of(const Scenario& scenario, const Instance& instance) {
   limits.cache_tokens = instance.memory.kv_capacity_tokens;
   limits.chunked_prefill = spec.chunked_prefill;
   limits.block_tokens = scenario.stack.at("serve_kv_block_tokens");
+  limits.whole_prompts = scenario.stack.flag("serve_whole_prompts");
+  limits.hold = hold_of(scenario, instance);
   if (spec.preemption == Preemption::swap) {
     limits.swap_tokens_per_s = hwmodels::host_link(scenario.cluster.accelerator).raw() /
                                instance.memory.rank_bytes_per_token;
@@ -138,6 +152,11 @@ double mean(const std::vector<double>& values) {
 }
 
 }  // namespace
+
+bool holds_prompts(const Scenario& scenario) {
+  return scenario.stack.at("serve_batch_wait_steps") > 0 ||
+         (scenario.serve.attention_dp && scenario.stack.at("serve_balance_wait_steps") > 0);
+}
 
 ServeOutcome simulate_aggregated(const Scenario& scenario, Instance& instance) {
   const ServeSpec& spec = scenario.serve;

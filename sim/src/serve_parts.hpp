@@ -71,6 +71,9 @@ void set_pools(const ServeSpec& spec, ServeOutcome& out);
 [[nodiscard]] double warm_up_share(const Traffic& traffic, double requests, double users);
 [[nodiscard]] Warning warm_up_warning(double cut, std::string_view of);
 
+/// The stack holds prompts back (PromptHold).
+[[nodiscard]] bool holds_prompts(const Scenario& scenario);
+
 /// A prompt longer than the step budget was run whole (no chunked prefill).
 [[nodiscard]] Warning oversized_warning(const ServeSpec& spec, double prompts);
 

@@ -377,7 +377,12 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
                         (!mixed || s.sequences * layout_.query_tokens + s.prefill_tokens <=
                                        stack_.at("serve_captured_tokens"));
   if (!captured) {
-    sum.time_s = std::max(sum.time_s, sum.launches * stack_.at("serve_launch_s"));
+    double host = sum.launches * stack_.at("serve_launch_s");
+    // Launched while the step before it, one of decoding, runs.
+    if (mixed && batch.sequences > 0 && stack_.flag("serve_async_scheduling")) {
+      host -= combine({.sequences = batch.sequences, .context = batch.context}, part).time_s;
+    }
+    sum.time_s = std::max(sum.time_s, host);
   }
   sum.time_s += transfer_time(s.sequences * layout_.query_tokens + s.prefill_tokens);
   sum.time_s += stack_.at("serve_host_per_step_s") +

@@ -88,6 +88,72 @@ TEST_CASE("continuous batching: jumps over equal steps end where single steps do
   }
 }
 
+TEST_CASE("continuous batching: prompts held back, in jumps and step by step") {
+  for (const PromptHold& hold :
+       {PromptHold{.steps = 7, .share = 0.6}, PromptHold{.balance_steps = 9, .ranks = 4}}) {
+    for (const double rate : {0.0, 40.0}) {
+      const std::vector<Request> requests = drawn(300, rate);
+      BatchingLimits limits{.sequences = 16, .step_tokens = 1024, .cache_tokens = 6000};
+      limits.whole_prompts = true;
+      limits.hold = hold;
+      const Run jumped = run(requests, limits, rate > 0 ? 0 : 16);
+      limits.jump = false;
+      const Run stepped = run(requests, limits, rate > 0 ? 0 : 16);
+      CHECK(jumped.tokens == doctest::Approx(outputs(requests)));
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        CHECK(jumped.served[i].first_token_s ==
+              doctest::Approx(stepped.served[i].first_token_s).epsilon(1e-9));
+        CHECK(jumped.served[i].done_s == doctest::Approx(stepped.served[i].done_s).epsilon(1e-9));
+      }
+      limits.hold = {};
+      const Run free = run(requests, limits, rate > 0 ? 0 : 16);
+      double held_s = 0, free_s = 0;
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        held_s += jumped.served[i].first_token_s - jumped.served[i].arrival_s;
+        free_s += free.served[i].first_token_s - free.served[i].arrival_s;
+      }
+      CHECK(held_s > free_s);
+    }
+  }
+}
+
+TEST_CASE("continuous batching: a prompt held back waits so many steps, by hand") {
+  const auto decode = [](double sequences, double contexts) {
+    return 1e-3 + 1e-4 * sequences + 1e-6 * contexts;
+  };
+  // The first decodes alone from 2 ms on; the second comes in its first decode step.
+  const double start = 2e-3;
+  const auto second = [&](double input) {
+    BatchingLimits limits{.step_tokens = 1000};
+    limits.hold = {.steps = 5, .share = 0.5};
+    return run({{.input = 100, .output = 50},
+                {.arrival_s = start + 1e-4, .input = input, .output = 2}},
+               limits, 0)
+        .served[1]
+        .first_token_s;
+  };
+  double steps = 0;
+  for (int k = 0; k <= 5; ++k) steps += decode(1, 100 + k);
+  CHECK(second(100) == doctest::Approx(start + steps + decode(1, 106) + 100e-5));
+  CHECK(second(600) == doctest::Approx(start + decode(1, 100) + decode(1, 101) + 600e-5));
+
+  // Two ranks decode from 3 ms on; prompts go when both have one, or with the sixth step.
+  const auto balanced = [&](bool both) {
+    BatchingLimits limits{.step_tokens = 1000};
+    limits.hold = {.balance_steps = 6, .ranks = 2};
+    std::vector<Request> requests{{.input = 100, .output = 50},
+                                  {.input = 100, .output = 50},
+                                  {.arrival_s = 3e-3 + 1e-4, .input = 100, .output = 2}};
+    if (both) requests.push_back({.arrival_s = 3e-3 + 3e-3, .input = 100, .output = 2});
+    return run(requests, limits, 0).served[2].first_token_s;
+  };
+  double five = 0, three = 0;
+  for (int k = 0; k < 5; ++k) five += decode(2, 200 + 2 * k);
+  for (int k = 0; k < 3; ++k) three += decode(2, 200 + 2 * k);
+  CHECK(balanced(false) == doctest::Approx(3e-3 + five + decode(2, 210) + 100e-5));
+  CHECK(balanced(true) == doctest::Approx(3e-3 + three + decode(2, 206) + 200e-5));
+}
+
 TEST_CASE("continuous batching: every token asked for comes out and every prompt goes in") {
   const std::vector<Request> requests = drawn(500, 0);
   const Run r = run(requests, {.sequences = 32, .step_tokens = 512}, 48);

@@ -27,6 +27,20 @@ namespace jevons::sim {
 /// What an engine does with a request: all of it, or its part in a disaggregated deployment.
 enum class EngineRole { whole, prefill, decode };
 
+/// Engines that hold prompts back so that fewer steps carry them. Nothing is held while nothing
+/// decodes.
+struct PromptHold {
+  /// Up to so many steps, until the step that would serve them holds `share` of its token budget.
+  /// Source: TensorRT-LLM, batch_wait_timeout_iters and batch_wait_max_tokens_ratio.
+  long steps = 0;
+  double share = 0;
+  /// Attention data parallelism: until every rank has a prompt, or at the latest with every
+  /// so-manieth step since prompts were last let in. Each rank has its part of the token budget.
+  /// Source: TensorRT-LLM, attention_dp_config: enable_balance, timeout_iters.
+  long balance_steps = 0;
+  std::size_t ranks = 1;
+};
+
 struct BatchingLimits {
   double sequences = 256;
   double step_tokens = 8192;
@@ -34,6 +48,8 @@ struct BatchingLimits {
   double block_tokens = 1;       ///< the cache is handed out in blocks of so many
   double swap_tokens_per_s = 0;  ///< to the host and back; 0: preempted sequences are recomputed
   bool chunked_prefill = true;
+  bool whole_prompts = false;  ///< chunked_prefill: prompts share steps, but are not cut
+  PromptHold hold{};
   double tokens_per_step = 1;  ///< a sequence gains in one step (speculation)
   double query_tokens = 1;     ///< of the step budget a decoding sequence takes
   bool jump = true;            ///< false: one step at a time (test)
@@ -86,6 +102,7 @@ class ContinuousBatching {
     double token_s = 0;     ///< of its last token, when it does not decode
     long finish_step = -1;  ///< of the step counter; -1: not decoding
     long joined_step = 0;
+    std::size_t rank = 0;  ///< of attention data parallelism, where prompts are balanced
     bool swapped = false;  ///< its cache lies in host memory
   };
   struct Finish {
@@ -110,9 +127,19 @@ class ContinuousBatching {
   void take_arrivals();
   [[nodiscard]] Chunk schedule_prompts();
   [[nodiscard]] Chunk chunks_within(double budget);
+  [[nodiscard]] Chunk chunks_by_rank();
+  [[nodiscard]] long steps_to_hold();
+  [[nodiscard]] long steps_to_balance();
+  [[nodiscard]] long steps_to_fill();
+  [[nodiscard]] bool uncut() const { return !limits_.chunked_prefill || limits_.whole_prompts; }
+  void place(std::size_t index);
+  bool resume(std::size_t index);
+  void admit(std::size_t index);
+  double serve(std::size_t index, double budget, Chunk& chunk);
+  [[nodiscard]] bool slot_free() const;
   [[nodiscard]] bool fits(std::size_t index) const;
   [[nodiscard]] bool arrivals_matter() const;
-  void plan_decode();
+  void plan_decode(long most);
   [[nodiscard]] long most_steps();
   void cut_jump(double limit_s);
   void finish_decoding();
@@ -149,6 +176,9 @@ class ContinuousBatching {
   double peak_cache_ = 0, sequence_seconds_ = 0, tokens_out_ = 0, prompt_tokens_ = 0;
   double preemptions_ = 0, oversized_ = 0;
   double copying_s_ = 0;  ///< of swapped caches, before the next step
+  bool holding_ = false;  ///< prompts back in the step or jump under way
+  long held_steps_ = 0;   ///< without prompts since some were let in (fill: since some wait)
+  std::vector<double> rank_load_, rank_decoding_;  ///< requests; where prompts are balanced
   StepWork work_;
 };
 

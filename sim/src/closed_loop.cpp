@@ -6,7 +6,8 @@
 namespace jevons::sim {
 namespace {
 
-/// Mean over time of a Brownian bridge above its minimum so far, in standard deviations.
+/// Mean over time of a Brownian bridge above its minimum so far, in standard deviations: played,
+/// n arrivals strewn over n services wait 0.36 sqrt(n) services at n = 16, 0.42 at 64, 0.45 at 256.
 constexpr double kBridge = 0.4;
 
 /// After so many waves a crowd that has not dispersed is taken to have.
@@ -79,7 +80,7 @@ PromptCost prompt_cost(const Scenario& scenario, DecodeEngine& engine, const Mea
   }
   const double shared = std::max({arrivals.per_step + arrivals.random, least, 1.0});
   const double m = chunks > 1 ? 1.0 : std::min({shared, most, std::max(1.0, loop.n)});
-  const StepWork with = engine.step({.sequences = loop.batch,
+  const StepWork with = engine.step({.sequences = std::max(loop.batch, 1.0),
                                      .context = len.context(),
                                      .prefill_tokens = m * len.computed / chunks,
                                      .prefill_sequences = m,
@@ -97,7 +98,7 @@ double wait_before(const ServeSpec& spec, const Loop& loop, const PromptCost& pr
   const double own = prompt.inc / prompt.chunks * prompt.together;
   const double long_s = spec.chunked_prefill ? own + short_s : own;
   // Long steps begin with probability p; those that began since the last answer are met.
-  const double others = arrivals.per_step * (loop.n - 1) / loop.n;
+  const double others = arrivals.per_step * std::max(0.0, loop.n - 1) / loop.n;
   const double p = std::min(1.0, others * prompt.chunks / prompt.together);
   const double busy = p * long_s / (p * long_s + short_s);
   const double since = std::min(1.0, front / long_s);
@@ -107,8 +108,8 @@ double wait_before(const ServeSpec& spec, const Loop& loop, const PromptCost& pr
       met * long_s * (1 - since / 2) + (1 - met) * (front > 0 ? short_s / 2 : 0.0);
   // Groups that stay together follow each other at a step's distance: those that end while the
   // first one's next prompt is on its way wait behind it.
-  const double lined =
-      std::min(front / short_s, (loop.n / prompt.together - 1) / 2) * (1 - arrivals.random);
+  const double lined = std::min(front / short_s, std::max(0.0, loop.n / prompt.together - 1) / 2) *
+                       (1 - arrivals.random);
   const double c = prompt.room;
   const double rho = std::min(others / c, 1.0);
   const double most = kBridge * std::sqrt(loop.n) / c;
@@ -194,7 +195,8 @@ Loop closed_loop(const Scenario& scenario, DecodeEngine& engine, const MeanLengt
   double f = 1;
   for (int pass = 0; pass < 40; ++pass) {
     loop.batch = std::max(n * f, std::min(n, 0.05));
-    loop.decode = engine.step({.sequences = loop.batch, .context = len.context()});
+    // A step serves one sequence at least: with fewer in the mean there are fewer steps.
+    loop.decode = engine.step({.sequences = std::max(loop.batch, 1.0), .context = len.context()});
     const Arrivals arrivals{.per_step = loop.batch * engine.gain() / std::max(later, 1.0)};
     const PromptCost prompt = prompt_cost(scenario, engine, len, loop, arrivals);
     loop.inc = prompt.inc;

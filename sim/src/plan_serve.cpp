@@ -30,6 +30,11 @@ long expert_count(const workloads::ModelConfig& model) {
   return experts;
 }
 
+/// Ranks with sequences, and a token budget, of their own.
+double data_ranks(const workloads::Parallelism& p, bool attention_dp) {
+  return static_cast<double>(attention_dp ? p.tp * p.dp : p.dp);
+}
+
 Scenario scenario_of(const PlanServeRequest& request, const ServePlan& plan) {
   Scenario s = request.base;
   s.parallelism = plan.parallelism;
@@ -37,6 +42,9 @@ Scenario scenario_of(const PlanServeRequest& request, const ServePlan& plan) {
   s.cluster.count = plan.accelerators_per_instance;
   s.serve.mode = ServeMode::aggregated;
   s.serve.attention_dp = plan.attention_dp;
+  s.serve.max_batch_tokens *=
+      data_ranks(plan.parallelism, plan.attention_dp) /
+      data_ranks(request.base.parallelism, request.base.serve.attention_dp);
   s.serve.instances = 1;
   s.serve.prefill.reset();
   s.serve.decode.reset();

@@ -35,7 +35,8 @@ double second_moment_over_mean(const Length& length) {
 
 /// Work per second and accelerator of an instance that serves `rate` requests a second.
 StepWork work_rate(const Loop& loop, const MeanLengths& len, double gain, double rate) {
-  const double steps = loop.batch > 0 ? rate * (len.output - 1) / gain / loop.batch : 0.0;
+  const double steps =
+      loop.batch > 0 ? rate * (len.output - 1) / gain / std::max(loop.batch, 1.0) : 0.0;
   StepWork work = loop.decode * steps;
   work += loop.prompt * rate;
   work.time_s = std::min(1.0, work.time_s);

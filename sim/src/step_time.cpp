@@ -379,7 +379,8 @@ StepWork StepModel::combine(const StepBatch& batch, const Lookup& part) const {
   if (!captured) {
     double host = sum.launches * stack_.at("serve_launch_s");
     // Launched while the step before it, one of decoding, runs.
-    if (mixed && batch.sequences > 0 && stack_.flag("serve_async_scheduling")) {
+    if (host > sum.time_s && mixed && batch.sequences > 0 &&
+        stack_.flag("serve_async_scheduling")) {
       host -= combine({.sequences = batch.sequences, .context = batch.context}, part).time_s;
     }
     sum.time_s = std::max(sum.time_s, host);

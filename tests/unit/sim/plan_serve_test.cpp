@@ -1,6 +1,10 @@
 #include "jevons/sim/plan_serve.hpp"
 
+#include "jevons/reports/scenario_json.hpp"
+#include "jevons/sim/run.hpp"
+
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <random>
 
@@ -60,6 +64,35 @@ TEST_CASE("plan: layouts multiply to the instance and divide heads and experts")
       CHECK(128 % p.tp == 0);
       CHECK(256 % p.ep == 0);
       CHECK((p.tp * p.cp * p.dp) % (p.ep * p.etp) == 0);
+    }
+  }
+}
+
+TEST_CASE("plan: a plan does what its scenario does, whatever layout the base has") {
+  const hwmodels::Catalogue catalogue;
+  const auto scenario = [&](long count, long tp, double users) {
+    Json json = parse_json(R"({"task": "serve", "model": "llama-3.1-70b", "precision": "fp8",
+      "cluster": {"accelerator": "h200-sxm"}, "parallelism": {}, "stack": "vllm-0.18",
+      "serve": {"traffic": {"kind": "closed"}}})",
+                           "test");
+    json["cluster"]["count"] = count;
+    json["parallelism"]["tp"] = tp;
+    json["serve"]["traffic"]["concurrency"] = users;
+    return reports::read_scenario(json, "test", catalogue);
+  };
+  for (const long tp : {1L, 8L}) {  // a base of eight replicas' ranks, and of one
+    PlanServeRequest request;
+    request.base = scenario(8, tp, 64);
+    const ServePlanning planning = plan_serve(request);
+    REQUIRE(planning.ranked.size() > 3);
+    for (std::size_t i = 0; i < planning.ranked.size(); i += 5) {
+      const ServePlan& plan = planning.ranked[i];
+      if (plan.parallelism.dp > 1 || plan.parallelism.pp > 1) continue;
+      const Result result =
+          run(scenario(plan.accelerators_per_instance, plan.parallelism.tp, plan.concurrency),
+              {.resolution = Resolution::analytic});
+      CHECK(plan.tpot_s == doctest::Approx(*result.metrics.number("tpot_mean_s")).epsilon(1e-9));
+      CHECK(plan.ttft_s == doctest::Approx(*result.metrics.number("ttft_mean_s")).epsilon(0.02));
     }
   }
 }

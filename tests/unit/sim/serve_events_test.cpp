@@ -78,6 +78,19 @@ TEST_CASE("serving: the pools' events and their closed form agree under Poisson 
   }
 }
 
+TEST_CASE("serving: with fewer than one sequence at a time a token still takes a step of one") {
+  for (const char* rate : {"0.001", "0.05", "0.5", "5"}) {
+    CAPTURE(rate);
+    const Json s =
+        llama(std::string(R"({"traffic": {"kind": "poisson", "requests_per_s": )") + rate + "}}");
+    const sim::Result events = serve(s), closed = serve(s, Resolution::analytic);
+    for (const char* name : {"ttft_mean_s", "tpot_mean_s", "power_w_per_accelerator"}) {
+      CAPTURE(name);
+      CHECK(at(closed, name) == doctest::Approx(at(events, name)).epsilon(0.1));
+    }
+  }
+}
+
 TEST_CASE("serving: a slow link between the pools lengthens answers, not their first token") {
   Json s = pools(R"({"kind": "poisson", "requests": 500, "requests_per_s": 10})");
   for (const Resolution how : {Resolution::automatic, Resolution::analytic}) {

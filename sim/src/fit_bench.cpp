@@ -68,7 +68,7 @@ bool fittable_metric(Task task, std::string_view metric) {
   if (task == Task::serve) {
     return metric.starts_with("tpot_") || metric.starts_with("ttft_") ||
            metric.starts_with("output_tokens_per_s") || metric.starts_with("total_tokens_per_s") ||
-           metric == "power_w_per_accelerator";
+           metric.starts_with("input_tokens_per_s") || metric == "power_w_per_accelerator";
   }
   if (task == Task::train) {
     return metric == "step_time_s" || metric == "tokens_per_s" ||

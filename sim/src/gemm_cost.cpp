@@ -95,7 +95,7 @@ KernelTime gemm_time(const Gemm& s, const workloads::Operator& op, const KernelC
   const GemmConstants& g = c.gemm[static_cast<std::size_t>(f.type)];
   const double units = std::max(1.0, c.units - run.held_units);
   const double rate = g.rate * f.peak * (s.weight_gradient ? g.weight_gradient_rate : 1.0);
-  const double unit_rate = rate / c.units;
+  const double unit_rate = std::min(rate / c.units, g.unit_limit);
   // The feed is counted against a 128 x 256 tile: (128 + 256) b bytes for 2 x 128 x 256 FLOP.
   const double feed = g.feed * f.activation_bytes * (384.0 / 65536.0) * unit_rate;
 

@@ -112,6 +112,16 @@ void KernelConstants::read_gemm(const hwmodels::Stack& stack) {
   flushed = read("harness.cache_flushed");
   quantise_timed = read("harness.quantise_timed");
   quantise_fused = read("engine.quantise_fused");
+  // Kernels written for older matrix instructions: so many FLOP a cycle, whatever the chip could
+  // do.
+  const auto unit_limit = [&](std::string_view type) {
+    const double cycle =
+        read(type == "w4a16" || type == "w8a16" ? "engine.gemm_flops_per_cycle.unpacked"
+                                                : "engine.gemm_flops_per_cycle");
+    const std::optional<double> clock = cluster.accelerator.find("boost_clock_hz");
+    return cycle > 0 && clock ? cycle * *clock * kPerMicrosecond
+                              : std::numeric_limits<double>::infinity();
+  };
   for (std::size_t i = 0; i < kGemmTypes; ++i) {
     const std::string_view type = to_string(static_cast<GemmType>(i));
     GemmConstants& g = gemm[i];
@@ -119,6 +129,7 @@ void KernelConstants::read_gemm(const hwmodels::Stack& stack) {
     g.bare_floor = read("gemm.floor_us.bf16");
     g.rate = read("gemm.rate", type);
     g.weight_gradient_rate = read("gemm.weight_gradient_rate", type);
+    g.unit_limit = unit_limit(type);
     g.k_step = read("gemm.step_ns", type) * 1e-3;
     g.wave = read("gemm.wave_us", type);
     g.feed = read("gemm.feed", type);

@@ -10,6 +10,7 @@
 #include "jevons/workloads/operators.hpp"
 
 #include <array>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,14 +32,15 @@ struct GemmConstants {
   double bare_floor = 0;            ///< us, of the kernel alone (no quantisation in front)
   double rate = 0;                  ///< share of the datasheet peak that a full wave reaches
   double weight_gradient_rate = 1;  ///< of that of forward GEMMs
-  double k_step = 0;                ///< us per unit of k, least time of one step of one tile
-  double wave = 0;                  ///< us, prologue and epilogue of a wave
-  double feed = 0;                  ///< operand feed over what a 128 x 256 tile needs
-  double overlap = 2;               ///< exponent that joins compute and memory
-  double quantise = 0;              ///< bytes per activation element of the quantise kernels
-  double ragged = 0;                ///< us per 1e6 (k x padded rows)
-  double split_k = 0;               ///< 1: the library has split-k kernels of this type
-  double menu = 0;  ///< 0 cuBLAS on Hopper and later, 1 block-scaled, 2 Ampere and Ada
+  double unit_limit = std::numeric_limits<double>::infinity();  ///< FLOP per us of one unit
+  double k_step = 0;    ///< us per unit of k, least time of one step of one tile
+  double wave = 0;      ///< us, prologue and epilogue of a wave
+  double feed = 0;      ///< operand feed over what a 128 x 256 tile needs
+  double overlap = 2;   ///< exponent that joins compute and memory
+  double quantise = 0;  ///< bytes per activation element of the quantise kernels
+  double ragged = 0;    ///< us per 1e6 (k x padded rows)
+  double split_k = 0;   ///< 1: the library has split-k kernels of this type
+  double menu = 0;      ///< 0 cuBLAS on Hopper and later, 1 block-scaled, 2 Ampere and Ada
   // Grouped GEMM of MoE layers
   double moe_floor = 0, moe_wave = 0, moe_feed = 0, moe_traffic = 0, moe_setup = 0, moe_router = 0,
          moe_startup = 0, moe_passes = 0;

@@ -59,3 +59,17 @@ TEST_CASE("serving: users beyond the engine's slots wait as a queue counted one 
           doctest::Approx(mean_wait(requests, users, 64)).epsilon(0.03));
   }
 }
+
+TEST_CASE("serving: kernels of older matrix instructions go by units and clock, not by the peak") {
+  const auto prompts = [](const std::string& hardware, const std::string& stack) {
+    return *serve(R"({"task": "serve", "model": "llama-3.1-8b", "precision": "fp16", "stack": ")" +
+                  stack + R"(", "cluster": {"accelerator": ")" + hardware + R"(", "count": 1},
+      "serve": {"mode": "static", "input_tokens": 2048,
+      "output_tokens": 1, "traffic": {"kind": "static", "batch": 1}}})")
+                .number("input_tokens_per_s");
+  };
+  const double old = prompts("h100-pcie", "llama.cpp") / prompts("a100-80gb-sxm", "llama.cpp");
+  const double peak = prompts("h100-pcie", "ideal") / prompts("a100-80gb-sxm", "ideal");
+  CHECK(old == doctest::Approx(114 * 1.755 / (108 * 1.41)).epsilon(0.1));
+  CHECK(peak > 1.5 * old);
+}

@@ -30,7 +30,7 @@ struct FitSample {
 
 /// Operators: "time_s", "achieved_flops_per_s", "achieved_bytes_per_s"; training steps:
 /// "step_time_s", "tokens_per_s", "tokens_per_s_per_accelerator"; serving: "tpot_...", "ttft_...",
-/// "output_tokens_per_s...", "total_tokens_per_s...", "power_w_per_accelerator".
+/// "output_tokens_per_s...", "input_...", "total_...", "power_w_per_accelerator".
 [[nodiscard]] bool fittable_metric(Task task, std::string_view metric);
 
 /// Scope of a stack's constant: this and the id of the stack whose file gives it, which bears on

@@ -42,9 +42,8 @@ Scenario scenario_of(const PlanServeRequest& request, const ServePlan& plan) {
   s.cluster.count = plan.accelerators_per_instance;
   s.serve.mode = ServeMode::aggregated;
   s.serve.attention_dp = plan.attention_dp;
-  s.serve.max_batch_tokens *=
-      data_ranks(plan.parallelism, plan.attention_dp) /
-      data_ranks(request.base.parallelism, request.base.serve.attention_dp);
+  s.serve.max_batch_tokens *= data_ranks(plan.parallelism, plan.attention_dp) /
+                              data_ranks(request.base.parallelism, request.base.serve.attention_dp);
   s.serve.instances = 1;
   s.serve.prefill.reset();
   s.serve.decode.reset();

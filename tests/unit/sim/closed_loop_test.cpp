@@ -73,7 +73,7 @@ TEST_CASE(
     "input_tokens": {"dist": "uniform", "low": 6553, "high": 8192},
     "output_tokens": {"dist": "uniform", "low": 819, "high": 1024}}})",
                          "test");
-  const auto ttft = [&](Json traffic, Resolution resolution) {
+  const auto ttft = [&](const Json& traffic, Resolution resolution) {
     json["serve"]["traffic"].update(traffic);
     return at(reports::read_scenario(json, "test", catalogue), "ttft_mean_s", resolution);
   };

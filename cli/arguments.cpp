@@ -163,7 +163,7 @@ class Arguments {
         ->check(CLI::PositiveNumber);
     plan->add_option("--threads", o_.threads, "Threads (default: all cores)");
     scenario(plan, "s");
-    output(plan, false, false);
+    output(plan, true, false);
   }
   void add_task(CLI::App* sub) {
     sub->add_option("--task", o_.task, "train, serve or op, when no file says it")

@@ -4,8 +4,9 @@
 #include "verbs.hpp"
 
 #include "jevons/core/error.hpp"
-#include "jevons/reports/format.hpp"
+#include "jevons/reports/plan.hpp"
 #include "jevons/reports/scenario_json.hpp"
+#include "jevons/reports/text.hpp"
 #include "jevons/sim/plan_serve.hpp"
 
 #include <fmt/format.h>
@@ -47,30 +48,6 @@ sim::PlanServeRequest request_of(const Options& options, sim::Scenario base) {
   return request;
 }
 
-std::string layout_text(const ServePlan& plan) {
-  const auto& p = plan.parallelism;
-  std::string text = fmt::format("tp{} pp{} dp{} ep{}", p.tp, p.pp, p.dp, p.ep);
-  return plan.attention_dp ? text + " attention-dp" : text;
-}
-
-std::string plans_text(const std::vector<ServePlan>& plans, std::size_t limit) {
-  reports::TextTable table({"layout", "precision", "users/inst.", "chips", "TTFT", "TPOT",
-                            "tok/s/user", "tok/s/chip", "tok/J", "$/Mtok out"},
-                           2);
-  for (std::size_t i = 0; i < std::min(limit, plans.size()); ++i) {
-    const ServePlan& plan = plans[i];
-    table.row({layout_text(plan), plan.precision.preset, fmt::format("{:g}", plan.concurrency),
-               fmt::format("{} ({:g} x {})", plan.accelerators, plan.instances,
-                           plan.accelerators_per_instance),
-               reports::format_seconds(plan.ttft_s), reports::format_seconds(plan.tpot_s),
-               fmt::format("{:.1f}", plan.tokens_per_s_per_user),
-               fmt::format("{:.0f}", plan.output_tokens_per_s_per_accelerator),
-               fmt::format("{:.3g}", plan.tokens_per_joule),
-               plan.usd_per_mtok_output ? reports::format_usd(*plan.usd_per_mtok_output) : "-"});
-  }
-  return table.text();
-}
-
 Json plan_json(const ServePlan& plan) {
   const auto& p = plan.parallelism;
   Json out = Json::object();
@@ -98,7 +75,7 @@ Json planning_json(const sim::ServePlanning& planning, const sim::Scenario& base
   out["schema"] = "jevons.plan/1";
   out["inputs"] = reports::write_scenario(base);
   out["candidates"] = planning.candidates;
-  out["fitting"] = planning.fitting;
+  out["fitting"] = planning.fitting.size();
   for (const auto& [key, plans] :
        {std::pair{"ranked", &planning.ranked}, std::pair{"pareto", &planning.pareto}}) {
     out[key] = Json::array();
@@ -122,14 +99,13 @@ int plan_verb(const Options& options) {
       request_of(options, resolve(document, file, options, catalogue));
   const sim::ServePlanning planning = sim::plan_serve(request);
   outputs.write_json(planning_json(planning, request.base));
+  if (outputs.wants_html()) {
+    outputs.write_html(reports::planning_to_html(
+        planning, options.plan.objective,
+        {.title = request.base.name, .command = options.command, .version = JEVONS_VERSION}));
+  }
   if (outputs.wants_table()) {
-    std::string text = fmt::format("{} candidates, {} fit in memory, {} qualify\n",
-                                   planning.candidates, planning.fitting, planning.ranked.size());
-    if (!planning.ranked.empty()) {
-      text += "\nBest by " + options.plan.objective + "\n" + plans_text(planning.ranked, 10);
-    }
-    text += "\nNot beaten in both tok/s/user and tok/s/chip\n" + plans_text(planning.pareto, 20);
-    print(text);
+    print(reports::planning_to_text(planning, options.plan.objective));
   }
   if (!planning.infeasible) return 0;
   note("infeasible: " + reports::printable(planning.infeasible->reason) + "\n");

@@ -24,6 +24,7 @@ svg{display:block;width:100%;height:auto;margin:.3rem 0}.key{display:inline-bloc
 details{margin:.6rem 0}summary{cursor:pointer}.wide{overflow-x:auto}td code{overflow-wrap:normal}
 .k0{background:var(--c0);fill:var(--c0)}.k1{background:var(--c1);fill:var(--c1)}.k2{background:var(--c2);fill:var(--c2)}.k3{background:var(--c3);fill:var(--c3)}.k4{background:var(--c4);fill:var(--c4)}
 .k5{background:var(--c5);fill:var(--c5)}.k6{background:var(--c6);fill:var(--c6)}.k7{background:var(--c7);fill:var(--c7)}.k8{background:var(--c8);fill:var(--c8)}.k9{background:var(--c9);fill:var(--c9)}
+svg text{fill:var(--soft);font:12px system-ui,sans-serif}.grid{stroke:var(--line)}.front{fill:none;stroke:var(--c0);stroke-width:1.5}
 .limit{stroke:var(--fg);stroke-width:1.5;stroke-dasharray:4 3}.track{fill:var(--card)}
 @media print{main{max-width:none;padding:0}details>*{display:block}h2{break-before:auto}table,svg,.card{break-inside:avoid}}
 )";

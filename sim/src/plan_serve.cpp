@@ -327,14 +327,12 @@ ServePlanning plan_serve(const PlanServeRequest& request) {
 
   ServePlanning planning;
   planning.candidates = static_cast<long>(plans.size());
-  std::vector<ServePlan> fitting;
   for (const ServePlan& plan : plans) {
     if (!plan.fits) continue;
-    fitting.push_back(plan);
+    planning.fitting.push_back(plan);
     if (plan.meets_slo && plan.within_budget) planning.ranked.push_back(plan);
   }
-  planning.fitting = static_cast<long>(fitting.size());
-  planning.pareto = pareto_front(std::move(fitting));
+  planning.pareto = pareto_front(planning.fitting);
   std::stable_sort(
       planning.ranked.begin(), planning.ranked.end(),
       [&](const ServePlan& a, const ServePlan& b) { return better(request.objective, a, b); });

@@ -74,6 +74,34 @@ TEST_CASE("cli: what plan says would do does") {
   CHECK(then.code == 0);
 }
 
+TEST_CASE("cli: plan draws what it found, in the terminal and on a page") {
+  const Folder folder;
+  const std::string page = folder.file("plan.html");
+  const std::vector<std::string> asked{"plan", "llama-3.1-8b", "--hw", "h100-sxm", "--count", "2"};
+  const Ran shown = jevons_run(asked);
+  CHECK(shown.code == 0);
+  CHECK(contains(shown.out, "tok/s/chip\n"));
+  CHECK(contains(shown.out, " tok/s/user\n"));
+
+  std::vector<std::string> drawn = asked;
+  drawn.insert(drawn.end(), {"--html", page, "--json", "-"});
+  const Ran ran = jevons_run(drawn);
+  REQUIRE(ran.code == 0);
+  const Json planning = Json::parse(ran.out);
+  const std::string html = slurp(page);
+  const auto circles = [&](const std::string& css) {
+    std::size_t n = 0;
+    const std::string part = "class=\"" + css + "\"><title>";
+    for (std::size_t at = html.find(part); at != std::string::npos; at = html.find(part, at + 1)) {
+      ++n;
+    }
+    return n;
+  };
+  CHECK(circles("k7") == planning["fitting"].get<std::size_t>());
+  CHECK(circles("k2") == planning["ranked"].size());
+  CHECK(circles("k0") == planning["pareto"].size());
+}
+
 TEST_CASE("cli: plan says how many accelerators a model would fit on") {
   const Ran ran = jevons_run({"plan", "deepseek-v3", "--hw", "h100-sxm", "--count", "4",
                               "--precision", "fp8-block", "--quiet"});

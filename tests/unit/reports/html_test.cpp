@@ -1,11 +1,14 @@
 #include "jevons/reports/html.hpp"
 
 #include "jevons/reports/format.hpp"
+#include "jevons/reports/plan.hpp"
 #include "jevons/reports/scenario_json.hpp"
 #include "jevons/sim/run.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+
+#include <utility>
 
 using namespace jevons;
 using namespace jevons::reports;
@@ -44,6 +47,38 @@ TEST_CASE("html: one file, no scripts, nothing fetched, a strict policy") {
   CHECK(contains(page, "Assumptions and sources"));
   CHECK(contains(page, "prefers-color-scheme:dark"));
   CHECK(contains(page, "@media print"));
+}
+
+TEST_CASE("html: a plan is drawn where its numbers are, and escaped") {
+  sim::ServePlan slow, fast;
+  slow.tokens_per_s_per_user = 20;
+  slow.output_tokens_per_s_per_accelerator = 1000;
+  fast.tokens_per_s_per_user = 40;
+  fast.output_tokens_per_s_per_accelerator = 500;
+  fast.precision.preset = "<b>";
+  sim::ServePlanning planning;
+  planning.candidates = 2;
+  planning.fitting = planning.pareto = {slow, fast};
+  const std::string page = planning_to_html(planning, "usd_per_mtok", {"<i>", "jevons plan", "1"});
+  for (const char* outside : {"<script", "src=", "href=", "<b>", "<i>"}) {
+    CAPTURE(outside);
+    CHECK_FALSE(contains(page, outside));
+  }
+  const auto circle = [&](const std::string& css) {
+    const std::size_t end = page.find("class=\"" + css + "\"><title>");
+    REQUIRE(end != std::string::npos);
+    const std::string tag = page.substr(page.rfind("<circle", end));
+    const auto value = [&](const std::string& key) {
+      return std::stod(tag.substr(tag.find(key + "=\"") + key.size() + 2));
+    };
+    return std::pair{value("cx"), value("cy")};
+  };
+  // Each plan once among those that fit and once on the front, in the same place.
+  CHECK(circle("k7") == circle("k0"));
+  // One plot of 900 by 420: the greatest of each axis at its end, half of it in the middle.
+  CHECK(circle("k0").first == doctest::Approx(70 + 450));
+  CHECK(circle("k0").second == doctest::Approx(30));
+  CHECK(contains(page, "points=\"520.0,30.0 970.0,240.0 \""));
 }
 
 TEST_CASE("format: numbers as people read them") {

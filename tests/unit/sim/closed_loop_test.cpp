@@ -45,7 +45,6 @@ TEST_CASE("closed loop: cold runs as played, to 3 % of TTFT at the median and 10
   for (std::size_t i = 0; i < cases.size(); i += kStride) {
     const auto scenario =
         reports::read_scenario(parse_json(cases[i].scenario, file), file, catalogue);
-    if (scenario.serve.attention_dp) continue;  // prompts held back are in the closed form only
     REQUIRE(scenario.serve.traffic.warm_up_requests == 0);
     const auto difference = [&](const char* metric) {
       return std::abs(

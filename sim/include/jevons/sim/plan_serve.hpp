@@ -54,9 +54,10 @@ struct ServePlan {
 };
 
 struct ServePlanning {
-  std::vector<ServePlan> ranked;  ///< those that qualify, best first
-  std::vector<ServePlan> pareto;  ///< tok/s/user against tok/s/accelerator, ascending tok/s/user
-  long candidates = 0, fitting = 0;
+  std::vector<ServePlan> ranked;   ///< those that qualify, best first
+  std::vector<ServePlan> pareto;   ///< tok/s/user against tok/s/accelerator, ascending tok/s/user
+  std::vector<ServePlan> fitting;  ///< all that fit in memory
+  long candidates = 0;
   /// Nothing qualifies: which limit binds and what would have to change.
   std::optional<Infeasible> infeasible;
 };

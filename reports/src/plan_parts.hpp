@@ -15,8 +15,7 @@ inline const std::vector<std::string> kPlanHead{"layout", "precision", "users/in
 inline constexpr std::size_t kPlanTextColumns = 2;
 [[nodiscard]] std::vector<std::string> plan_cells(const sim::ServePlan& plan);
 
-/// Greatest tok/s/user and tok/s/chip of the plans, each rounded up to one, two or five times a
-/// power of ten by quarters of that.
+/// Axes that hold all plans: about four steps, each one, two or five times a power of ten.
 struct PlanAxes {
   double user = 1, user_step = 1, chip = 1, chip_step = 1;
 };

@@ -59,7 +59,9 @@ void ContinuousBatching::place(std::size_t index) {
 long ContinuousBatching::steps_to_hold() {
   if (waiting_.empty() || decoding_ < 0.5 || !prefilling_.empty()) return 0;
   if (!slot_free()) return 0;
-  if (served_[waiting_.front()].preemptions > 0.5) return 0;  // it was let in before
+  const State& first = states_[waiting_.front()];
+  // It was let in before, or its cache came from a prefill engine: no prompt to hold back.
+  if (served_[waiting_.front()].preemptions > 0.5 || first.done >= first.prompt) return 0;
   if (limits_.hold.balance_steps > 0) return steps_to_balance();
   return limits_.hold.steps > 0 ? steps_to_fill() : 0;
 }

@@ -1,9 +1,8 @@
 #include "fit_groups.hpp"
 
-#include <algorithm>
-#include <atomic>
+#include "parallel.hpp"
+
 #include <map>
-#include <thread>
 #include <utility>
 
 namespace jevons::sim {
@@ -34,14 +33,7 @@ std::vector<CrossGroup> groups_by_stack(std::span<const FitSample> samples) {
 
 void predict_each(std::span<CrossGroup> groups, unsigned threads,
                   const std::function<void(CrossGroup&)>& predict) {
-  std::atomic<std::size_t> next{0};
-  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::jthread> pool;
-  for (unsigned t = 0; t < (threads > 0 ? threads : cores); ++t) {
-    pool.emplace_back([&] {
-      for (std::size_t i = next++; i < groups.size(); i = next++) predict(groups[i]);
-    });
-  }
+  parallel_for(groups.size(), threads, [&](std::size_t i) { predict(groups[i]); });
 }
 
 }  // namespace jevons::sim

@@ -1,15 +1,15 @@
 #include "jevons/sim/plan_serve.hpp"
 
+#include "parallel.hpp"
+
 #include "jevons/core/error.hpp"
 #include "jevons/sim/run.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
-#include <thread>
 
 namespace jevons::sim {
 namespace {
@@ -170,30 +170,6 @@ std::vector<ServePlan> candidates(const PlanServeRequest& request) {
   return result;
 }
 
-/// Runs fn(i) for every index on `threads` threads; the first exception is thrown again.
-template <class Function>
-void parallel_for(std::size_t count, unsigned threads, const Function& fn) {
-  std::atomic<std::size_t> next{0};
-  std::vector<std::exception_ptr> errors(count);
-  {
-    std::vector<std::jthread> pool;
-    for (unsigned t = 0; t < threads; ++t) {
-      pool.emplace_back([&] {
-        for (std::size_t i = next++; i < count; i = next++) {
-          try {
-            fn(i);
-          } catch (...) {
-            errors[i] = std::current_exception();
-          }
-        }
-      });
-    }
-  }
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
-}
-
 /// How far beyond a limit: the logarithm of the ratio.
 double excess(double have, double limit) {
   return std::max(0.0, std::log(have / limit));
@@ -321,9 +297,7 @@ std::vector<ServePlan> pareto_front(std::vector<ServePlan> points) {
 
 ServePlanning plan_serve(const PlanServeRequest& request) {
   std::vector<ServePlan> plans = candidates(request);
-  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  parallel_for(plans.size(), request.threads > 0 ? request.threads : cores,
-               [&](std::size_t i) { evaluate(request, plans[i]); });
+  parallel_for(plans.size(), request.threads, [&](std::size_t i) { evaluate(request, plans[i]); });
 
   ServePlanning planning;
   planning.candidates = static_cast<long>(plans.size());

@@ -316,7 +316,8 @@ ServeOutcome estimate_disaggregated(const Scenario& scenario, Instance& prefill,
   double batch = s.limit, ttft = 0, tpot = 0;
   StepWork step;
   for (int pass = 0; pass < 60; ++pass) {
-    step = decode.engine.step({.sequences = std::max(batch, 0.05), .context = len.context()});
+    // A step serves one sequence at least: with fewer in the mean there are fewer steps.
+    step = decode.engine.step({.sequences = std::max(batch, 1.0), .context = len.context()});
     tpot = step.time_s / decode.engine.gain();
     ttft = scenario.stack.at("serve_front_s") + prefill_wait(s, prefill, len, rate);
     if (!open) {
@@ -338,7 +339,7 @@ ServeOutcome estimate_disaggregated(const Scenario& scenario, Instance& prefill,
   out.e2e.mean = out.ttft.mean + decoding;
   out.step_time_s = step.time_s;
   set_pools(spec, out);
-  out.work_per_s = step * (1 / step.time_s);
+  out.work_per_s = step * (std::min(1.0, batch) / step.time_s);
   out.prefill_work_per_s = s.full * (rate / s.prefill_rate / s.full.time_s);
   return out;
 }

@@ -1,5 +1,7 @@
 // The closed form of a closed loop against the same run played request by request, on the runs of
 // measured engines. Which of the two is nearer to the measurement is not asked here.
+#include "stride.hpp"
+
 #include "jevons/core/error.hpp"
 #include "jevons/core/json_reader.hpp"
 #include "jevons/reports/scenario_json.hpp"
@@ -16,15 +18,9 @@
 
 using namespace jevons;
 using sim::Resolution;
+using test::kStride;
 
 namespace {
-
-// All cases; every tenth where sanitizers make each a hundred times slower.
-#ifdef __SANITIZE_ADDRESS__
-constexpr std::size_t kStride = 10;
-#else
-constexpr std::size_t kStride = 1;
-#endif
 
 double at(const sim::Scenario& scenario, const char* metric, Resolution resolution) {
   return *sim::run(scenario, {.resolution = resolution}).metrics.number(metric);

@@ -178,3 +178,14 @@ TEST_CASE("disaggregated: caches queue for a channel and not for two") {
     CHECK(s[1] == doctest::Approx(channels > 1 ? 0.2 : 0.4));
   }
 }
+
+TEST_CASE("disaggregated: prompts may be held back, caches that have come are not") {
+  const std::vector<Request> requests = drawn(300, 40);
+  const Disaggregated plain = play(requests, {});
+  Setup holding;
+  holding.limits.hold = {.steps = 50, .share = 0.9};
+  const Disaggregated held = play(requests, holding);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    CHECK(held.served()[i].done_s == plain.served()[i].done_s);
+  }
+}

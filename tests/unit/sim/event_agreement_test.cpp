@@ -1,5 +1,7 @@
 // The closed form against the played step, on the plans of measured runs. Which of the two is
 // nearer to the measurement is not asked here (`jevons validate`).
+#include "stride.hpp"
+
 #include "jevons/core/error.hpp"
 #include "jevons/core/json_reader.hpp"
 #include "jevons/reports/scenario_json.hpp"
@@ -16,15 +18,7 @@
 
 using namespace jevons;
 using namespace jevons::sim;
-
-namespace {
-// All cases; every tenth where sanitizers make each a hundred times slower.
-#ifdef __SANITIZE_ADDRESS__
-constexpr std::size_t kStride = 10;
-#else
-constexpr std::size_t kStride = 1;
-#endif
-}  // namespace
+using test::kStride;
 
 TEST_CASE(
     "event training: the closed form is within 5 % at the median and 10 % at the ninth decile") {

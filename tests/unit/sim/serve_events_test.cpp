@@ -280,3 +280,12 @@ TEST_CASE("trace: the shipped samples are read as they were written") {
     CHECK(at(apart, "tpot_p99_s") < at(whole, "tpot_p99_s"));  // no prompts between the tokens
   }
 }
+
+TEST_CASE("serving, disaggregated: few requests take steps of one sequence, and leave chips idle") {
+  const Json s = pools(R"({"kind": "poisson", "requests_per_s": 0.1, "requests": 300})");
+  const sim::Result estimate = serve(s, Resolution::analytic);
+  const sim::Result events = serve(s, Resolution::event);
+  CHECK(at(estimate, "tpot_mean_s") == doctest::Approx(at(events, "tpot_mean_s")).epsilon(0.02));
+  CHECK(at(estimate, "power_w_per_accelerator") ==
+        doctest::Approx(at(events, "power_w_per_accelerator")).epsilon(0.05));
+}
